@@ -1,0 +1,157 @@
+"""Start the node moe3d, bring it to active, and show its outputs in RViz on request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from launch import LaunchContext
+from launch import LaunchDescription
+from launch import LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument
+from launch.actions import EmitEvent
+from launch.actions import OpaqueFunction
+from launch.actions import RegisterEventHandler
+from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.actions import Node
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+
+CONFIG = Path(__file__).resolve().parent.parent / 'config'
+
+# The variable that names the middleware's profile. Setting both makes Kilted print a warning.
+FAST_DDS_3_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
+FAST_DDS_2_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
+FAST_DDS_2_DISTRIBUTIONS = ('humble', 'iron', 'jazzy')
+
+# Topics that config/reconstruct.rviz shows, below ~/camera of the node /moe3d.
+RVIZ_TOPICS = ('points', 'color/image_rect', 'depth/image_rect', 'boundary_confidence')
+
+ARGUMENTS = (
+    DeclareLaunchArgument(
+        'params_file',
+        default_value=str(CONFIG / 'reconstruct.yaml'),
+        description='Parameters of the node. The arguments camera, transport and use_sim_time '
+        'come on top of it.',
+    ),
+    DeclareLaunchArgument(
+        'camera',
+        default_value='camera',
+        description='Name of the camera; part of the topics.',
+    ),
+    DeclareLaunchArgument(
+        'image_topic',
+        default_value=[LaunchConfiguration('camera'), '/image_raw'],
+        description='Base topic of the images, without /compressed (as image_transport has it).',
+    ),
+    DeclareLaunchArgument(
+        'camera_info_topic',
+        default_value=[LaunchConfiguration('camera'), '/camera_info'],
+        description='Topic of the camera_info that belongs to the images.',
+    ),
+    DeclareLaunchArgument(
+        'transport',
+        default_value='raw',
+        choices=['raw', 'compressed'],
+        description='raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage on '
+        '<image_topic>/compressed.',
+    ),
+    DeclareLaunchArgument('namespace', default_value='', description='Namespace of the node.'),
+    DeclareLaunchArgument(
+        'log_level', default_value='info', description='debug, info, warn, error or fatal.'
+    ),
+    DeclareLaunchArgument(
+        'use_sim_time',
+        default_value='false',
+        choices=['true', 'false'],
+        description='Take the time from /clock (a bag that is played with --clock).',
+    ),
+    DeclareLaunchArgument(
+        'autostart',
+        default_value='true',
+        choices=['true', 'false'],
+        description='Configure and activate the node.',
+    ),
+    DeclareLaunchArgument(
+        'rviz', default_value='false', choices=['true', 'false'], description='Start RViz.'
+    ),
+)
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and what they start."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=start)])
+
+
+def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Return the node, the events that activate it, and RViz."""
+    value = {
+        argument.name: LaunchConfiguration(argument.name).perform(context)
+        for argument in ARGUMENTS
+    }
+    sim_time = {'use_sim_time': value['use_sim_time'] == 'true'}
+    environment = fast_dds_profile(context)
+    node = LifecycleNode(
+        package='moe3d_ros',
+        executable='moe3d_node',
+        name='moe3d',
+        namespace=value['namespace'],
+        parameters=[
+            value['params_file'],
+            {'camera': value['camera'], 'input.transport': value['transport'], **sim_time},
+        ],
+        remappings=[
+            (f'{value["camera"]}/image_raw', value['image_topic']),
+            (f'{value["camera"]}/image_raw/compressed', f'{value["image_topic"]}/compressed'),
+            (f'{value["camera"]}/camera_info', value['camera_info_topic']),
+        ],
+        arguments=['--ros-args', '--log-level', value['log_level']],
+        additional_env=environment,
+        output='screen',
+    )
+    rviz = Node(
+        package='rviz2',
+        executable='rviz2',
+        arguments=['-d', str(CONFIG / 'reconstruct.rviz')],
+        parameters=[sim_time],
+        namespace=value['namespace'],
+        remappings=[
+            (f'/moe3d/camera/{topic}', f'moe3d/{value["camera"]}/{topic}') for topic in RVIZ_TOPICS
+        ],
+        additional_env=environment,
+        condition=IfCondition(value['rviz']),
+    )
+    return [*(autostart(node) if value['autostart'] == 'true' else []), node, rviz]
+
+
+def fast_dds_profile(context: LaunchContext) -> dict[str, str]:
+    """Return the variable that names the shipped profile, unless the user has set his own."""
+    environment = context.environment
+    if FAST_DDS_3_VARIABLE in environment or FAST_DDS_2_VARIABLE in environment:
+        return {}
+    is_fast_dds_2 = environment.get('ROS_DISTRO') in FAST_DDS_2_DISTRIBUTIONS
+    variable = FAST_DDS_2_VARIABLE if is_fast_dds_2 else FAST_DDS_3_VARIABLE
+    return {variable: str(CONFIG / 'fastdds.xml')}
+
+
+def autostart(node: LifecycleNode) -> list[LaunchDescriptionEntity]:
+    """Return the events that configure the node and, once that has succeeded, activate it."""
+    matcher = matches_action(node)
+
+    def request(transition_id: int) -> EmitEvent:
+        return EmitEvent(
+            event=ChangeState(lifecycle_node_matcher=matcher, transition_id=transition_id)
+        )
+
+    activate_when_configured = RegisterEventHandler(
+        OnStateTransition(
+            target_lifecycle_node=node,
+            start_state='configuring',
+            goal_state='inactive',
+            entities=[request(Transition.TRANSITION_ACTIVATE)],
+        )
+    )
+    return [activate_when_configured, request(Transition.TRANSITION_CONFIGURE)]

@@ -1,0 +1,180 @@
+"""The card that travels with a set of weights: what they are, and where their files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import dataclass
+from dataclasses import fields
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from moe3d_engine.backends.base import NetworkSpec
+from moe3d_engine.errors import CheckpointError
+from moe3d_engine.errors import ConfigError
+
+SHIPPED_FOLDER = Path(__file__).parent
+FILE_ROLES = ('weights', 'image_encoder', 'reconstruct')
+_CONFIG_KEYS = ('likelihood', 'agree_tau', 'confidence_tau', 'gate_temperature')
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """
+    One file of a set of weights.
+
+    Parameters
+    ----------
+    name : file name, in the folder of the card.
+    sha256 : hash of its content, as hexadecimal digits.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsCard:
+    """
+    What is known of a set of weights without opening them.
+
+    Parameters
+    ----------
+    name : name of the weights, such as `moe3d-small`.
+    input_hw : (H, W) of the network's input and of its depth, in pixels.
+    max_views : most views that one call may hold.
+    metric : whether depth and translations are in metres.
+    config : every field of the network's ModelConfig, with the likelihood, both tolerances and
+        the temperature of the gate.
+    files : the file of each role: `weights` (safetensors, 16 bit), and the two ONNX graphs
+        `image_encoder` and `reconstruct`.
+    training : how the weights came about: command, seed, data, held-out figures.
+    licence : SPDX identifier of the weights' licence.
+    folder : where the files lie; not part of the JSON.
+
+    Raises
+    ------
+    CheckpointError
+        If a role has no file, or `config` lacks what decides the meaning of the outputs.
+    """
+
+    name: str
+    input_hw: tuple[int, int]
+    max_views: int
+    metric: bool
+    config: Mapping[str, Any]
+    files: Mapping[str, WeightsFile]
+    training: Mapping[str, Any]
+    licence: str
+    folder: Path
+
+    def __post_init__(self) -> None:
+        """Check that nothing is missing."""
+        missing = [f'files.{role}' for role in FILE_ROLES if role not in self.files]
+        missing += [f'config.{key}' for key in _CONFIG_KEYS if key not in self.config]
+        if missing:
+            raise CheckpointError(
+                f'The card of {self.name} lacks {", ".join(missing)}. Export the weights again '
+                'with `moe3d export`.'
+            )
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """Return what a caller of a backend must know."""
+        return NetworkSpec(
+            name=self.name,
+            input_hw=self.input_hw,
+            max_views=self.max_views,
+            metric=self.metric,
+            confidence_tau=float(self.config['confidence_tau']),
+        )
+
+    def verified_file(self, role: str) -> Path:
+        """
+        Return the path of the file of `role` after checking its hash.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing or differs from the one that was exported.
+        """
+        expected = self.files[role]
+        path = self.folder / expected.name
+        if not path.is_file():
+            raise CheckpointError(
+                f'The weights {self.name} lack the file {path}. Reinstall the package, or copy '
+                'the whole folder that `moe3d export` wrote.'
+            )
+        found = sha256_of(path)
+        if found != expected.sha256:
+            raise CheckpointError(
+                f'{path} is corrupt or belongs to other weights: its sha256 is {found[:12]}..., '
+                f'its card says {expected.sha256[:12]}.... Reinstall the package, or export the '
+                'weights again with `moe3d export`.'
+            )
+        return path
+
+    def write(self) -> Path:
+        """Write the card as `<name>.json` beside its files and return its path."""
+        content = asdict(self)
+        del content['folder']
+        path = self.folder / f'{self.name}.json'
+        path.write_text(json.dumps(content, indent=2) + '\n')
+        return path
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_card(path: Path) -> WeightsCard:
+    """
+    Read a card; its files are checked when they are opened.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing or is no card.
+    """
+    if not path.is_file():
+        raise CheckpointError(f'There is no card {path}. Write one with `moe3d export`.')
+    try:
+        content = json.loads(path.read_text())
+        content['input_hw'] = tuple(content['input_hw'])
+        content['files'] = {r: WeightsFile(**file) for r, file in content['files'].items()}
+        return WeightsCard(**content, folder=path.parent)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        expected = ', '.join(f.name for f in fields(WeightsCard) if f.name != 'folder')
+        raise CheckpointError(
+            f'{path} is no card of weights ({error}); a card is JSON with {expected}. Write one '
+            'with `moe3d export`.'
+        ) from error
+
+
+def find_weights(name_or_path: str) -> WeightsCard:
+    """
+    Return the card of shipped weights by name, or of any weights by the path of their card.
+
+    Parameters
+    ----------
+    name_or_path : such as `moe3d-small` or `/data/mine.json`.
+
+    Raises
+    ------
+    ConfigError
+        If no weights of this name are shipped.
+    CheckpointError
+        If the card cannot be read.
+    """
+    if name_or_path.endswith('.json'):
+        return read_card(Path(name_or_path))
+    shipped = sorted(path.stem for path in SHIPPED_FOLDER.glob('*.json'))
+    if name_or_path not in shipped:
+        raise ConfigError(
+            f'There are no weights named {name_or_path!r}; shipped are: '
+            f'{", ".join(shipped) or "none"}. Give one of these, or the path of a card (.json).'
+        )
+    return read_card(SHIPPED_FOLDER / f'{name_or_path}.json')

@@ -1,0 +1,129 @@
+"""OpenVINO on the CPU: the default backend where there is no NVIDIA GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from typing import TYPE_CHECKING
+
+from moe3d_engine.assets import WeightsCard
+from moe3d_engine.backends.base import check_images
+from moe3d_engine.backends.base import check_window
+from moe3d_engine.errors import BackendError
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import RawOutputs
+import numpy as np
+
+if TYPE_CHECKING:
+    from openvino import InferRequest
+
+PRECISIONS = ('auto', 'f32', 'bf16')
+
+
+class OpenVinoBackend:
+    """
+    The two ONNX graphs, compiled for this CPU; features are numpy arrays by name.
+
+    Parameters
+    ----------
+    card : the weights.
+    image_encoder, reconstruct : infer requests of the compiled graphs; used by one thread.
+    """
+
+    name = 'openvino'
+
+    def __init__(
+        self, card: WeightsCard, image_encoder: InferRequest, reconstruct: InferRequest
+    ) -> None:
+        self.spec = card.spec
+        self._requests: dict[str, InferRequest] = {
+            'image_encoder': image_encoder,
+            'reconstruct': reconstruct,
+        }
+
+    def encode(self, images: Float32Array) -> list[object]:
+        """Return one dictionary of arrays per view; see `Backend.encode`."""
+        check_images(images, self.spec)
+        outputs = self._infer('image_encoder', {'images': np.ascontiguousarray(images)})
+        return [
+            {name: values[view] for name, values in outputs.items()} for view in range(len(images))
+        ]
+
+    def reconstruct(self, features: Sequence[Any], publish: Sequence[int]) -> RawOutputs:
+        """Return depth of the published views and all poses; see `Backend.reconstruct`."""
+        check_window(len(features), publish, self.spec)
+        inputs = {name: np.stack([view[name] for view in features]) for name in features[0]}
+        inputs['publish'] = np.array(publish, np.int64)
+        outputs = self._infer('reconstruct', inputs)
+        return RawOutputs(*(outputs[name] for name in RawOutputs._fields))
+
+    def close(self) -> None:
+        """Release the compiled graphs; a second call does nothing."""
+        self._requests.clear()
+
+    def _infer(self, graph: str, inputs: dict[str, Any]) -> dict[str, Float32Array]:
+        """Run a graph and return copies of its outputs by name."""
+        if graph not in self._requests:
+            raise BackendError(
+                f'The openvino backend of {self.spec.name} is closed; open another one.'
+            )
+        try:
+            outputs = self._requests[graph].infer(inputs, share_inputs=True, share_outputs=False)
+        except RuntimeError as error:
+            raise BackendError(f'OpenVINO failed in the graph {graph}: {error}') from error
+        return {port.any_name: values for port, values in outputs.items()}
+
+
+def open_openvino(
+    card: WeightsCard, *, threads: int | None = None, precision: str = 'auto'
+) -> OpenVinoBackend:
+    """
+    Compile both graphs of a card for this CPU.
+
+    Parameters
+    ----------
+    card : the weights.
+    threads : CPU threads; None leaves the number to OpenVINO.
+    precision : `bf16` or `f32` arithmetic; `auto` is bf16 where the CPU computes it natively.
+
+    Raises
+    ------
+    ConfigError
+        If the precision is unknown.
+    CheckpointError
+        If a graph is missing or corrupt.
+    BackendError
+        If openvino is not installed or cannot compile a graph.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(
+            f'There is no precision {precision!r}; choose one of {", ".join(PRECISIONS)}.'
+        )
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendError(
+            'The backend openvino needs the package openvino, which is not installed. Install '
+            'it: pip install openvino'
+        ) from error
+    core = openvino.Core()
+    if precision == 'auto':
+        native = 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        precision = 'bf16' if native else 'f32'
+    settings: dict[str, Any] = {
+        'PERFORMANCE_HINT': 'LATENCY',
+        'NUM_STREAMS': 1,
+        'INFERENCE_PRECISION_HINT': precision,
+    }
+    if threads is not None:
+        settings['INFERENCE_NUM_THREADS'] = threads
+    requests = []
+    for graph in ('image_encoder', 'reconstruct'):
+        path = card.verified_file(graph)
+        try:
+            compiled = core.compile_model(core.read_model(path), 'CPU', settings)
+        except RuntimeError as error:
+            raise BackendError(f'OpenVINO cannot compile {path}: {error}') from error
+        requests.append(compiled.create_infer_request())
+    return OpenVinoBackend(card, *requests)

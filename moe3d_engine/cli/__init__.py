@@ -1,0 +1,8 @@
+"""The `moe3d` command line: argparse and one call into the library for each command."""
+
+from __future__ import annotations
+
+from moe3d_engine.cli import doctor
+from moe3d_engine.cli import reconstruct
+
+ENGINE_COMMANDS = (reconstruct, doctor)

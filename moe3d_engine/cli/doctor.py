@@ -1,0 +1,123 @@
+"""`moe3d doctor`: which parts of the installation work, and what to do about the others."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
+from dataclasses import dataclass
+from importlib import import_module
+import json
+import platform
+import time
+
+from moe3d_engine.errors import Moe3dError
+
+NAME = 'doctor'
+HELP = 'check which parts of the installation work'
+
+REQUIRED_MODULES = ('numpy', 'cv2', 'rosbags.highlevel')
+BACKEND_MODULES = ('openvino', 'torch', 'tensorrt')
+WEIGHTS = 'moe3d-small'
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """
+    The outcome of one check.
+
+    Parameters
+    ----------
+    name : what was checked.
+    ok : whether it works.
+    detail : what was found, or what to do.
+    required : whether the package is of no use without it.
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    required: bool = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing of its own."""
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Check the engine."""
+    return report_checks(engine_checks(), args.json)
+
+
+def engine_checks() -> list[Check]:
+    """Return the checks that need no ROS."""
+    return [
+        Check('python', True, f'{platform.python_version()} on {platform.platform()}'),
+        *[_import_check(name) for name in REQUIRED_MODULES],
+        *[_import_check(name, required=False) for name in BACKEND_MODULES],
+        run_check('weights', _check_weights),
+        run_check('inference', _check_inference),
+    ]
+
+
+def report_checks(checks: Sequence[Check], as_json: bool) -> int:
+    """Print the checks as a table or JSON; return 1 if a required one failed, else 0."""
+    healthy = all(check.ok for check in checks if check.required)
+    if as_json:
+        print(json.dumps({'ok': healthy, 'checks': [asdict(check) for check in checks]}))
+    else:
+        width = max(len(check.name) for check in checks)
+        for check in checks:
+            state = 'ok' if check.ok else 'FAILED' if check.required else 'absent'
+            print(f'{state:<6}  {check.name:<{width}}  {check.detail}')
+    return 0 if healthy else 1
+
+
+def run_check(name: str, find_detail: Callable[[], str]) -> Check:
+    """Return a required check that holds unless `find_detail` raises an expected error."""
+    try:
+        return Check(name, True, find_detail())
+    except (Moe3dError, ImportError) as error:
+        return Check(name, False, str(error))
+
+
+def _import_check(name: str, required: bool = True) -> Check:
+    """Import a module and state its version."""
+    try:
+        module = import_module(name)
+    except (ImportError, OSError) as error:  # OSError: a shared library is missing
+        return Check(name, False, str(error), required)
+    return Check(name, True, str(getattr(module, '__version__', 'installed')), required)
+
+
+def _check_weights() -> str:
+    """Compare the shipped weights' files with the hashes on their card."""
+    from moe3d_engine.assets import find_weights
+
+    card = find_weights(WEIGHTS)
+    sizes = [card.verified_file(role).stat().st_size for role in card.files]
+    unit = 'metres' if card.metric else 'relative depth'
+    return f'{card.name}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, hashes right, {unit}'
+
+
+def _check_inference() -> str:
+    """Reconstruct two synthetic views with the default backend and time the second time."""
+    from moe3d_engine.backends.open import open_backend
+    from moe3d_engine.pipeline import Reconstructor
+    from moe3d_engine.types import View
+    import numpy as np
+
+    reconstructor = Reconstructor(open_backend('auto', WEIGHTS))
+    try:
+        height, width = reconstructor.backend.spec.input_hw
+        noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
+        views = [View(image) for image in noise]
+        reconstructor.reconstruct(views)  # the first call also warms up
+        reconstructor.reset()
+        start = time.perf_counter()
+        reconstructor.reconstruct(views)
+        elapsed_ms = 1e3 * (time.perf_counter() - start)
+        return f'{reconstructor.backend.name}: {elapsed_ms:.0f} ms for 2 views of {width}x{height}'
+    finally:
+        reconstructor.close()

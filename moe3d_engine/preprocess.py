@@ -1,0 +1,101 @@
+"""From camera images to what the network takes, with intrinsics that follow exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+from moe3d_engine.errors import ShapeError
+from moe3d_engine.geometry.cameras import crop_intrinsics
+from moe3d_engine.geometry.cameras import scale_intrinsics
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import UInt8Array
+from moe3d_engine.types import View
+import numpy as np
+
+
+class Fit(NamedTuple):
+    """How an image is fitted to the network: resized to cover its input, then cropped."""
+
+    resized_hw: tuple[int, int]
+    top: int
+    left: int
+    fitted_from_source: Float64Array  # (3, 3), homogeneous pixels
+
+
+class FittedView(NamedTuple):
+    """A view at the network's resolution."""
+
+    image: UInt8Array  # (H, W, 3), RGB
+    intrinsics: Float64Array | None  # (3, 3) in pixels of `image`
+    fitted_from_source: Float64Array  # (3, 3), homogeneous pixels; invertible
+
+
+def fit_geometry(source_hw: tuple[int, int], input_hw: tuple[int, int]) -> Fit:
+    """
+    Return how an image of `source_hw` is resized and cropped to `input_hw`.
+
+    Notes
+    -----
+    The resize is isotropic and covers the input; the crop is centred. Sizes are whole pixels, so
+    the true ratio per axis differs by a fraction of a pixel from the common one; the matrix holds
+    the true ratios.
+    """
+    scale = max(input_hw[0] / source_hw[0], input_hw[1] / source_hw[1])
+    height = max(input_hw[0], round(source_hw[0] * scale))
+    width = max(input_hw[1], round(source_hw[1] * scale))
+    top, left = (height - input_hw[0]) // 2, (width - input_hw[1]) // 2
+    scaled = scale_intrinsics(np.eye(3), width / source_hw[1], height / source_hw[0])
+    return Fit((height, width), top, left, crop_intrinsics(scaled, left, top))
+
+
+def fit_view(view: View, input_hw: tuple[int, int]) -> FittedView:
+    """
+    Resize and crop a view to the network's input.
+
+    Parameters
+    ----------
+    view : the source view.
+    input_hw : (H, W) of the network's input.
+
+    Returns
+    -------
+    FittedView : its image may share memory with `view.image`, so do not write into it.
+    """
+    fit = fit_geometry(view.image.shape[:2], input_hw)
+    image = view.image
+    if fit.resized_hw != image.shape[:2]:
+        shrinks = fit.resized_hw[0] < image.shape[0]
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        resized = cv2.resize(image, fit.resized_hw[::-1], interpolation=interpolation)
+        image = np.asarray(resized, np.uint8)
+    image = image[fit.top : fit.top + input_hw[0], fit.left : fit.left + input_hw[1]]
+    intrinsics = None if view.intrinsics is None else fit.fitted_from_source @ view.intrinsics
+    return FittedView(image, intrinsics, fit.fitted_from_source)
+
+
+def check_same_size(views: Sequence[View]) -> None:
+    """
+    Raise ShapeError unless all images have one size.
+
+    Raises
+    ------
+    ShapeError
+        If two images differ in size; the message names both.
+    """
+    sizes = {view.image.shape[:2] for view in views}
+    if len(sizes) > 1:
+        listed = ', '.join(f'{width}x{height}' for height, width in sorted(sizes))
+        raise ShapeError(
+            f'All images of one call must have one size (width x height); got {listed}. '
+            f'Resize them or reconstruct each size by itself.'
+        )
+
+
+def to_network(images: UInt8Array) -> Float32Array:
+    """Return (V, H, W, 3) uint8 images as (V, 3, H, W) float32 in [0, 1]."""
+    planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+    planes *= np.float32(1 / 255)
+    return planes

@@ -1,0 +1,134 @@
+"""Many images at once: overlapping windows in one world, results on the images' own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
+from moe3d_engine.cloud_io import fuse_cloud
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import ShapeError
+from moe3d_engine.pipeline import Reconstructor
+from moe3d_engine.preprocess import check_same_size
+from moe3d_engine.preprocess import fit_geometry
+from moe3d_engine.resample import SourceMaps
+from moe3d_engine.resample import maps_on_source
+from moe3d_engine.types import DepthScale
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import UInt8Array
+from moe3d_engine.types import View
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SequenceResult:
+    """
+    The reconstruction of V images on their own pixels, and its cloud.
+
+    Parameters
+    ----------
+    depth_raw : (V, H, W) float32 before rejection; NaN where the network saw nothing (cropped).
+    depth : (V, H, W) float32; NaN = rejected, unknown or cropped, +Inf = beyond range.
+    boundary_confidence : (V, H, W) float32 in [0, 1]; 0 where `depth` is NaN.
+    cam_from_world : (V, 4, 4) float64; the world is the first image's camera frame.
+    intrinsics : (V, 3, 3) float64 in pixels of the images.
+    points_world : (N, 3) float32, the cloud at the network's resolution.
+    colors : (N, 3) uint8, RGB.
+    depth_scale : whether depths, translations and points are metres.
+    """
+
+    depth_raw: Float32Array
+    depth: Float32Array
+    boundary_confidence: Float32Array
+    cam_from_world: Float64Array
+    intrinsics: Float64Array
+    points_world: Float32Array
+    colors: UInt8Array
+    depth_scale: DepthScale
+
+
+def plan_windows(num_views: int, max_views: int) -> list[tuple[int, ...]]:
+    """
+    Return windows of at most `max_views` indices that cover all views and all start with view 0.
+
+    Raises
+    ------
+    ConfigError
+        If several windows are needed but a window has no room for the shared view.
+    """
+    if num_views <= max_views:
+        return [tuple(range(num_views))]
+    if max_views < 2:
+        raise ConfigError(
+            f'{num_views} views in windows of {max_views} share no view; allow at least 2.'
+        )
+    others = np.array_split(np.arange(1, num_views), math.ceil((num_views - 1) / (max_views - 1)))
+    return [(0, *chunk.tolist()) for chunk in others]
+
+
+def reconstruct_sequence(
+    reconstructor: Reconstructor,
+    views: Sequence[View],
+    max_views: int,
+    on_progress: Callable[[int], object] = lambda num_views: None,
+) -> SequenceResult:
+    """
+    Reconstruct any number of images of one size.
+
+    Parameters
+    ----------
+    reconstructor : used and left with the last window's state.
+    views : V views; the first gives the world's frame.
+    max_views : most views in a window. More images are reconstructed in several windows that
+        share the first view, so that all poses are in its frame; images that see nothing of what
+        the first one sees get poor poses.
+    on_progress : called after each window with the number of views it added.
+
+    Returns
+    -------
+    SequenceResult
+
+    Raises
+    ------
+    ShapeError
+        If there are no views or they differ in size.
+    """
+    if not views:
+        raise ShapeError('A reconstruction needs at least 1 view; got none.')
+    check_same_size(views)
+    maps: list[SourceMaps] = []
+    poses, intrinsics, clouds = [], [], []
+    reconstructor.reset()
+    for window in plan_windows(len(views), max_views):
+        publish = range(1 if maps else 0, len(window))
+        result = reconstructor.reconstruct([views[index] for index in window], publish)
+        for slot, index in enumerate(publish):
+            source_maps, source_intrinsics = _on_source(result, slot)
+            maps.append(source_maps)
+            intrinsics.append(source_intrinsics)
+            poses.append(result.cam_from_world[index])
+        clouds.append(fuse_cloud(result))
+        on_progress(len(publish))
+    return SequenceResult(
+        depth_raw=np.stack([m.depth_raw for m in maps]),
+        depth=np.stack([m.depth for m in maps]),
+        boundary_confidence=np.stack([m.boundary_confidence for m in maps]),
+        cam_from_world=np.stack(poses),
+        intrinsics=np.stack(intrinsics),
+        points_world=np.concatenate([points for points, _ in clouds]),
+        colors=np.concatenate([colors for _, colors in clouds]),
+        depth_scale=result.depth_scale,
+    )
+
+
+def _on_source(result: Reconstruction, slot: int) -> tuple[SourceMaps, Float64Array]:
+    """Return a published view's maps and intrinsics on its source pixels."""
+    source_hw = result.views[result.published[slot]].image.shape[:2]
+    fitted_from_source = fit_geometry(source_hw, result.depth.shape[1:]).fitted_from_source
+    maps = SourceMaps(result.depth_raw[slot], result.depth[slot], result.boundary_confidence[slot])
+    source_intrinsics = np.linalg.inv(fitted_from_source) @ result.intrinsics[slot]
+    return maps_on_source(maps, fitted_from_source, source_hw), source_intrinsics

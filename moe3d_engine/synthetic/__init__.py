@@ -1,0 +1,8 @@
+"""Random scenes with exact ground truth; see render.py (making) and dataset.py (storing)."""
+
+from moe3d_engine.synthetic.render import render_set
+from moe3d_engine.synthetic.render import render_trajectory
+from moe3d_engine.synthetic.scene_set import HELD_OUT_SEED_START
+from moe3d_engine.synthetic.scene_set import SyntheticSet
+
+__all__ = ['HELD_OUT_SEED_START', 'SyntheticSet', 'render_set', 'render_trajectory']

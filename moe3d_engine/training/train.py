@@ -1,0 +1,217 @@
+"""The training loop, flat and resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from moe3d_engine.errors import CheckpointError
+from moe3d_engine.evaluation.held_out import evaluate_windows
+from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import preset
+from moe3d_engine.model.checkpoint import load_weights
+from moe3d_engine.model.checkpoint import save_weights
+from moe3d_engine.synthetic.dataset import SyntheticDataset
+from moe3d_engine.training.config import TrainConfig
+from moe3d_engine.training.config import learning_rate_factor
+from moe3d_engine.training.data import WindowDataset
+from moe3d_engine.training.data import WindowSampler
+from moe3d_engine.training.losses import boundary_weights
+from moe3d_engine.training.losses import camera_loss
+from moe3d_engine.training.losses import entropy_loss
+from moe3d_engine.training.losses import local_extrema
+from moe3d_engine.training.losses import mixture_loss
+from moe3d_engine.training.losses import teacher_loss
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import RawOutputs
+import torch
+from torch import Tensor
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+
+def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
+    """
+    Train the network on windows of rendered sets and keep the best averaged weights.
+
+    The run folder gets `config.json`, `metrics.jsonl` (a line per evaluation), `last.pt` (all
+    state, to resume from) and `best.safetensors` (averaged weights, smallest sum of AbsRel and
+    flying share on the held-out sets).
+
+    Parameters
+    ----------
+    config : the run.
+    resume : continue from `last.pt` of the run folder.
+
+    Returns
+    -------
+    Held-out metrics of the last evaluation.
+
+    Raises
+    ------
+    CheckpointError
+        If `resume` is set and the run folder has no `last.pt`.
+    """
+    accelerator = Accelerator(mixed_precision='bf16')
+    run = Path(config.run)
+    run.mkdir(parents=True, exist_ok=True)
+    config.write(run / 'config.json')
+    network = build_network(config)
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    optimizer = torch.optim.AdamW(parameter_groups(network, config), betas=(0.9, 0.98))
+    state = {'network': network, 'averaged': averaged, 'optimizer': optimizer}
+    first_step, best = load_state(run / 'last.pt', state) if resume else (0, float('inf'))
+    model, optimizer = accelerator.prepare(network, optimizer)
+    held_out = SyntheticDataset(config.held_out)
+    steps = range(first_step + 1, config.steps + 1)
+    batches = open_batches(config, steps, accelerator)
+    progress = tqdm(batches, initial=first_step, total=config.steps)
+    progress.disable = not accelerator.is_main_process
+    metrics: dict[str, float] = {}
+    for step, batch in zip(steps, progress, strict=True):
+        batch = {name: value.to(accelerator.device) for name, value in batch.items()}
+        for group in optimizer.param_groups:
+            group['lr'] = config.learning_rate * learning_rate_factor(step, config)
+        losses = window_losses(model, batch, config, step)
+        optimizer.zero_grad()
+        accelerator.backward(losses['total'])
+        norm = accelerator.clip_grad_norm_(model.parameters(), 1.0)
+        if torch.isfinite(norm):
+            optimizer.step()
+            averaged.update_parameters(network)
+        if step % 10 == 0:
+            progress.set_postfix({k: f'{float(v):.3f}' for k, v in losses.items()})
+        last = step == config.steps
+        if accelerator.is_main_process and (last or step % config.eval_every == 0):
+            metrics = evaluate_windows(predictor(averaged.module, accelerator.device), held_out)
+            append_metrics(run / 'metrics.jsonl', step, losses, metrics)
+            score = metrics['abs_rel'] + metrics['flying_pred']
+            if score < best:
+                best = score
+                save_weights(averaged.module, run / 'best.safetensors')
+        if accelerator.is_main_process and (last or step % config.save_every == 0):
+            save_state(run / 'last.pt', state, step, best)
+    return metrics
+
+
+def build_network(config: TrainConfig) -> Moe3dNet:
+    """Return the network to train: random by seed, or from `config.init`."""
+    if config.init:
+        return load_weights(Path(config.init))
+    torch.manual_seed(config.seed)
+    network = Moe3dNet(replace(preset(config.preset), num_experts=config.num_experts))
+    network.break_symmetry(config.seed)
+    return network
+
+
+def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Return two groups: matrices and kernels with weight decay, all else without."""
+    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim >= 2]
+    free = [p for p in network.parameters() if p.requires_grad and p.ndim < 2]
+    return [
+        {'params': decayed, 'weight_decay': config.weight_decay},
+        {'params': free, 'weight_decay': 0.0},
+    ]
+
+
+def open_batches(
+    config: TrainConfig, steps: range, accelerator: Accelerator
+) -> DataLoader[dict[str, Tensor]]:
+    """Return the loader of the batches of `steps` for this process."""
+    sets = SyntheticDataset(config.data)
+    sampler = WindowSampler(
+        len(sets),
+        config.batch_size,
+        config.view_counts,
+        steps,
+        config.seed,
+        accelerator.process_index,
+    )
+    dataset = WindowDataset(sets, config.far_m, augment=True)
+    return DataLoader(dataset, batch_sampler=sampler, num_workers=1, prefetch_factor=4)
+
+
+def window_losses(
+    model: nn.Module, batch: dict[str, Tensor], config: TrainConfig, step: int
+) -> dict[str, Tensor]:
+    """Return the losses of one batch of windows by name; `total` is their weighted sum."""
+    network_config = model.module.config if hasattr(model, 'module') else model.config
+    outputs = model(batch['images'], return_experts=True)
+    depth = batch['depth']
+    near, far = local_extrema(depth)
+    weights = boundary_weights(near, far, config.boundary_weight)
+    likelihood, variable = network_config.likelihood, network_config.mixture_variable
+    losses = {
+        'nll': mixture_loss(outputs, depth, weights, likelihood, variable),
+        'camera': camera_loss(outputs.pose_encoding, batch['pose_encoding']),
+    }
+    total = losses['nll'] + config.camera_weight * losses['camera']
+    if config.num_experts > 1:
+        ramp = min(1.0, 5 * step / config.steps)
+        losses['entropy'] = entropy_loss(outputs, weights)
+        total = total + ramp * config.entropy_weight * losses['entropy']
+        teaching = max(0.0, 1 - step / max(1.0, config.teacher_share * config.steps))
+        if teaching > 0:
+            losses['teacher'] = teacher_loss(outputs, near, far, weights)
+            total = total + teaching * losses['teacher']
+    return losses | {'total': total}
+
+
+def predictor(
+    network: Moe3dNet, device: torch.device
+) -> Callable[[Float32Array], RawOutputs]:
+    """Return a function from images (V, 3, H, W) to the outputs of all views, as numpy."""
+
+    def predict(images: Float32Array) -> RawOutputs:
+        network.eval()
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            outputs = network(torch.from_numpy(images).to(device))
+        network.train()
+        arrays = (getattr(outputs, name).float().cpu().numpy() for name in RawOutputs._fields)
+        return RawOutputs(*arrays)
+
+    return predict
+
+
+def append_metrics(
+    path: Path, step: int, losses: dict[str, Tensor], metrics: dict[str, float]
+) -> None:
+    """Append one line of JSON with the step, the losses and the held-out metrics."""
+    line = {'step': step} | {k: round(float(v), 5) for k, v in losses.items()}
+    line |= {k: round(v, 5) for k, v in metrics.items()}
+    with path.open('a') as file:
+        file.write(json.dumps(line) + '\n')
+    tqdm.write(json.dumps(line))
+
+
+def save_state(path: Path, state: dict[str, Any], step: int, best: float) -> None:
+    """Write all state atomically, so that a kill in the middle leaves the previous file."""
+    content = {name: part.state_dict() for name, part in state.items()}
+    temporary = path.with_suffix('.tmp')
+    torch.save(content | {'step': step, 'best': best}, temporary)
+    os.replace(temporary, path)
+
+
+def load_state(path: Path, state: dict[str, Any]) -> tuple[int, float]:
+    """
+    Restore all state; return the last step done and the best score.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing.
+    """
+    if not path.exists():
+        raise CheckpointError(f'There is no {path} to resume from. Start without --resume.')
+    content = torch.load(path, weights_only=True, map_location='cpu')
+    for name, part in state.items():
+        part.load_state_dict(content[name])
+    return int(content['step']), float(content['best'])

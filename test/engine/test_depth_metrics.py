@@ -1,0 +1,86 @@
+"""Depth errors against hand-made maps and against the reference's numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import ShapeError
+from moe3d_engine.evaluation.depth_metrics import depth_metrics
+import numpy as np
+import pytest
+
+GOLDEN = Path(__file__).parents[1] / 'golden' / 'depth_metrics_cut3r.npz'
+CONFIGS = {
+    'median_max70_clip70': {'align': 'median', 'max_depth': 70.0, 'clip_max': 70.0},
+    'scale_max70_clip70': {'align': 'scale', 'max_depth': 70.0, 'clip_max': 70.0},
+    'metric_max70': {'align': 'none', 'max_depth': 70.0},
+}
+
+
+@pytest.mark.parametrize('config', CONFIGS)
+@pytest.mark.parametrize(('kind', 'suffix'), [('mono', ''), ('video', '_video')])
+def test_figures_equal_the_reference(config: str, kind: str, suffix: str) -> None:
+    """CUT3R's nine numbers; its fifth (delta < 1.) is always 0 and is not ours."""
+    golden = np.load(GOLDEN, allow_pickle=False)
+
+    metrics = depth_metrics(golden['pred' + suffix], golden['gt' + suffix], **CONFIGS[config])
+
+    np.testing.assert_allclose(metrics, np.delete(golden[f'{config}__{kind}'], 4), rtol=1e-5)
+
+
+def test_hand_computed_errors() -> None:
+    gt = np.array([[1.0, 2.0], [4.0, 5.0]], np.float32)
+    depth = np.array([[1.5, 2.0], [3.0, 5.0]], np.float32)
+
+    metrics = depth_metrics(depth, gt, align='none')
+
+    assert metrics.abs_rel == pytest.approx((0.5 + 0.25) / 4)
+    assert metrics.sq_rel == pytest.approx((0.25 + 0.25) / 4)
+    assert metrics.rmse == pytest.approx(np.sqrt(1.25 / 4))
+    assert (metrics.delta1, metrics.delta2, metrics.delta3) == (0.5, 1.0, 1.0)
+    assert metrics.valid_pixels == 4
+
+
+def test_unknown_pixels_of_either_map_do_not_count() -> None:
+    gt = np.array([1.0, 2.0, np.nan, np.inf, 0.0, -1.0, 3.0])
+    depth = np.array([1.0, np.nan, 1.0, 1.0, 1.0, 1.0, np.inf])
+
+    metrics = depth_metrics(depth, gt, align='none')
+
+    assert metrics.valid_pixels == 1
+    assert metrics.abs_rel == 0.0
+
+
+def test_nothing_valid_gives_nan() -> None:
+    metrics = depth_metrics(np.full((2, 2), np.nan), np.ones((2, 2)))
+
+    assert metrics.valid_pixels == 0
+    assert np.isnan(metrics.abs_rel)
+
+
+@pytest.mark.parametrize('align', ['median', 'scale', 'scale_shift'])
+def test_scaled_truth_has_no_error(align: str, rng: np.random.Generator) -> None:
+    gt = rng.uniform(1.0, 8.0, (30, 40))
+
+    assert depth_metrics(gt / 3.7, gt, align=align).abs_rel == pytest.approx(0.0, abs=1e-6)
+
+
+def test_scale_and_shift_ignores_a_fifth_of_outliers(rng: np.random.Generator) -> None:
+    """The L1 optimum passes through the undisturbed majority."""
+    gt = rng.uniform(1.0, 8.0, 500)
+    depth = (gt - 0.5) / 2.0
+    depth[:100] = rng.uniform(5.0, 9.0, 100)
+
+    metrics = depth_metrics(depth, gt, align='scale_shift')
+
+    assert metrics.delta1 > 0.8
+    clean = depth_metrics(depth[100:], gt[100:], align='scale_shift')
+    assert clean.abs_rel == pytest.approx(0.0, abs=1e-6)
+
+
+def test_unknown_alignment_and_other_shape_are_refused() -> None:
+    with pytest.raises(ConfigError, match='scale_shift'):
+        depth_metrics(np.ones(3), np.ones(3), align='best')
+    with pytest.raises(ShapeError, match='Resample'):
+        depth_metrics(np.ones(3), np.ones(4))
