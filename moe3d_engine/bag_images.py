@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 from typing import Any
+from typing import TYPE_CHECKING
 
 import cv2
 from moe3d_engine.errors import InputError
@@ -20,8 +20,8 @@ from rosbags.highlevel.anyreader import AnyReaderError
 from rosbags.image import image_to_cvimage
 from rosbags.image.image import ImageError
 from rosbags.image.image import to_cvtype
-from rosbags.typesys import Stores
 from rosbags.typesys import get_typestore
+from rosbags.typesys import Stores
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection

@@ -20,9 +20,9 @@ from moe3d_engine.postprocess import check_outputs
 from moe3d_engine.postprocess import intrinsics_of
 from moe3d_engine.postprocess import limit_range
 from moe3d_engine.postprocess import on_one_surface
-from moe3d_engine.preprocess import FittedView
 from moe3d_engine.preprocess import check_same_size
 from moe3d_engine.preprocess import fit_view
+from moe3d_engine.preprocess import FittedView
 from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array

@@ -13,8 +13,8 @@ from moe3d_engine.errors import ShapeError
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.preprocess import check_same_size
 from moe3d_engine.preprocess import fit_geometry
-from moe3d_engine.resample import SourceMaps
 from moe3d_engine.resample import maps_on_source
+from moe3d_engine.resample import SourceMaps
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array

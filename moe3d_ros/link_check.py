@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 RELIABILITIES = ('best_effort', 'reliable')
 QUEUE_DEPTH = 5  # as the sensor data profile
-MATCH_TIMEOUT_S = 15.0
 GRACE_S = 1.0  # for messages that are still on their way when the sender has sent the last one
 
 
@@ -50,6 +49,7 @@ def measure_link(
     count: int,
     reliability: str,
     sender_environment: Mapping[str, str] | None = None,
+    match_timeout_s: float = 15.0,
 ) -> LinkReport:
     """
     Send images from a second process to this one and count what arrives.
@@ -65,6 +65,7 @@ def measure_link(
     reliability : `best_effort` or `reliable`, for both ends.
     sender_environment : the sender's environment, None = this process's. Without the variables
         that name a Fast DDS profile it stands for a camera driver that was started without one.
+    match_timeout_s : how long the two ends may take to find each other.
 
     Raises
     ------
@@ -78,9 +79,9 @@ def measure_link(
             f'size_bytes, rate_hz and count are above 0; got {size_bytes}, {rate_hz}, {count}.'
         )
     topic = f'moe3d_link_check_{uuid.uuid4().hex}'
-    command = [sys.executable, '-m', __name__, topic, str(size_bytes), str(rate_hz), str(count)]
+    arguments = (topic, reliability, size_bytes, rate_hz, count, match_timeout_s)
     sender = subprocess.Popen(
-        [*command, reliability],
+        [sys.executable, '-m', __name__, *map(str, arguments)],
         env=None if sender_environment is None else dict(sender_environment),
     )
     try:
@@ -123,7 +124,7 @@ def _receive(
             executor.spin_once(timeout_sec=0.1)
             if end_s == float('inf') and sender.poll() is not None:
                 end_s = time.monotonic() + GRACE_S
-        sender.wait(timeout=GRACE_S + MATCH_TIMEOUT_S)
+        sender.wait(timeout=30.0)  # it has nothing left to do but to end
     finally:
         executor.shutdown()
         node.destroy_node()
@@ -131,7 +132,14 @@ def _receive(
     return latencies_ms
 
 
-def _send(topic: str, size_bytes: int, rate_hz: float, count: int, reliability: str) -> int:
+def _send(
+    topic: str,
+    reliability: str,
+    size_bytes: int,
+    rate_hz: float,
+    count: int,
+    match_timeout_s: float,
+) -> int:
     """Publish `count` images once a receiver is there; return 1 if none came."""
     from array import array
 
@@ -143,7 +151,7 @@ def _send(topic: str, size_bytes: int, rate_hz: float, count: int, reliability: 
         publisher = node.create_publisher(Image, topic, _qos(reliability))
         message = Image(height=1, width=size_bytes, step=size_bytes, encoding='mono8')
         message.data = array('B', bytes(size_bytes))
-        give_up_s = time.monotonic() + MATCH_TIMEOUT_S
+        give_up_s = time.monotonic() + match_timeout_s
         while publisher.get_subscription_count() == 0:
             if time.monotonic() > give_up_s:
                 return 1
@@ -170,5 +178,5 @@ def _qos(reliability: str) -> QoSProfile:
 
 
 if __name__ == '__main__':
-    topic_name, size, rate, number, policy_name = sys.argv[1:]
-    sys.exit(_send(topic_name, int(size), float(rate), int(number), policy_name))
+    topic_name, policy_name, size, rate, number, timeout_s = sys.argv[1:]
+    sys.exit(_send(topic_name, policy_name, int(size), float(rate), int(number), float(timeout_s)))

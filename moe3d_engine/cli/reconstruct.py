@@ -70,7 +70,7 @@ def execute(args: argparse.Namespace) -> int:
     keep_all = ReconstructorConfig(min_agreement=0.0, min_confidence=0.0)
     backend = open_backend(args.backend, args.weights)
     reconstructor = Reconstructor(backend, keep_all if args.no_rejection else None)
-    max_views = min(args.max_views or backend.spec.max_views, backend.spec.max_views)
+    max_views = args.max_views or backend.spec.max_views
     try:
         with tqdm(total=len(views), unit='view', disable=None) as progress:
             result = reconstruct_sequence(reconstructor, views, max_views, progress.update)

@@ -4,7 +4,9 @@ The share of published pixels that lie in the void between two surfaces.
 A boundary pixel is one whose 5x5 ground-truth window spans more than `eta` (relatively) and falls
 into exactly two clusters of depth. The empty interval runs from the near cluster's largest depth
 to the far cluster's smallest. Its middle part, without the share `beta` at each end, is the void:
-a depth there lies on neither surface. Ground truth scores 0 by construction.
+a depth there lies on neither surface. Ground truth scores 0 by construction with `levels='gt'`;
+with `levels='pred'` the interval runs between medians, so that on slanted surfaces even the truth
+scores a little above 0.
 """
 
 from __future__ import annotations

@@ -79,8 +79,7 @@ def decode_mixture(mixture: Mixture, decode: str, config: ModelConfig) -> Decode
     if decode not in DECODES:
         raise ConfigError(f'decode is one of {", ".join(DECODES)}; got {decode!r}.')
     weight = mixture.log_weight.exp()
-    dominant = weight.argmax(dim=EXPERT_AXIS, keepdim=True)
-    depth = mixture.depth.gather(EXPERT_AXIS, dominant)
+    depth, confidence = _dominant(weight, mixture.depth, mixture.confidence)
     if decode == 'agree':
         depth = _mean_depth(mixture.depth, weight * _agrees(mixture.depth, depth, config))
     elif decode == 'soft':
@@ -88,7 +87,7 @@ def decode_mixture(mixture: Mixture, decode: str, config: ModelConfig) -> Decode
     agreement = (weight * _agrees(mixture.depth, depth, config)).sum(EXPERT_AXIS)
     return Decoded(
         depth.squeeze(EXPERT_AXIS),
-        mixture.confidence.gather(EXPERT_AXIS, dominant).squeeze(EXPERT_AXIS),
+        confidence.squeeze(EXPERT_AXIS),
         boundary_confidence(mixture, depth, config),
         agreement.clamp(max=1.0),
     )
@@ -150,6 +149,17 @@ def gate_entropy(gate_log_weights: Tensor) -> Tensor:
     """Return the entropy in nats of gate weights (..., E, H, W), as (..., H, W)."""
     log_weights = gate_log_weights.float()
     return -(log_weights.exp() * log_weights).sum(EXPERT_AXIS)
+
+
+def _dominant(weight: Tensor, *values: Tensor) -> list[Tensor]:
+    """Return each value (..., 1, H, W) of the component of the largest weight; ties: the first."""
+    best, *chosen = (x.narrow(EXPERT_AXIS, 0, 1) for x in (weight, *values))
+    for expert in range(1, weight.shape[EXPERT_AXIS]):
+        other, *others = (x.narrow(EXPERT_AXIS, expert, 1) for x in (weight, *values))
+        larger = other > best
+        best = torch.where(larger, other, best)
+        chosen = [torch.where(larger, b, a) for a, b in zip(chosen, others, strict=True)]
+    return chosen
 
 
 def _agrees(expert_depth: Tensor, depth: Tensor, config: ModelConfig) -> Tensor:

@@ -13,6 +13,8 @@ from moe3d_engine.model.checkpoint import assign_state
 from moe3d_engine.model.checkpoint import mixture_state_from_vggt
 from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.dpt_head import DepthHead
+from moe3d_engine.model.dpt_head import ResidualConvUnit
+from moe3d_engine.model.image_branch import ConvStem
 from moe3d_engine.model.mixture import decode_mixture
 from moe3d_engine.model.mixture import make_mixture
 import torch
@@ -219,11 +221,18 @@ class Moe3dNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
+            elif isinstance(module, nn.ConvTranspose2d):  # one input pixel per output pixel
+                nn.init.normal_(module.weight, std=module.in_channels**-0.5)
+            elif isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity='linear')
+            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, ResidualConvUnit):
+                nn.init.zeros_(module.conv2.weight)  # else the fusion's sums grow level by level
+            elif isinstance(module, ConvStem):
+                for stage in module.stages:
+                    nn.init.kaiming_normal_(stage.weight, nonlinearity='relu')
         encoder = self.aggregator.patch_embed
         for token in (
             encoder.cls_token,

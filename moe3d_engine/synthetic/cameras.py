@@ -56,10 +56,11 @@ def place_views(
     """
     coarse = _coarse_intrinsics(intrinsics)
     for _ in range(40):
-        first, target = _first_view(rng, stage)
+        target = stage.targets[int(rng.integers(len(stage.targets)))] + rng.normal(0, 0.1, 3)
+        first = _view_of(rng, stage, target, stage.distance_m)
         if first is None or not _is_free(stage, first[:3, 3]):
             continue
-        depth = _good_depth(rng, stage, tracer, coarse, first)
+        depth = _good_depth(stage, tracer, coarse, first, int(rng.choice([4, 8, 12])))
         if depth is None:
             continue
         poses = [first]
@@ -83,12 +84,13 @@ def place_path(
     rng: Rng, stage: Stage, tracer: Tracer, num_frames: int, intrinsics: Float64Array,
     step_m: float = 0.05,
 ) -> Float64Array | None:
-    """Return world_from_cam (V, 4, 4) of a walk to and fro around one target, or None."""
+    """Return world_from_cam (V, 4, 4) of a walk to and fro before the first target, or None."""
     coarse = _coarse_intrinsics(intrinsics)
     time = np.arange(num_frames)
     for _ in range(60):
-        first, target = _first_view(rng, stage)
-        if first is None or _good_depth(rng, stage, tracer, coarse, first) is None:
+        target = stage.targets[0] + rng.normal(0, 0.05, 3)
+        first = _view_of(rng, stage, target, (1.1, 2.2))
+        if first is None or _good_depth(stage, tracer, coarse, first, 14) is None:
             continue
         start = first[:3, 3] - target
         radius = float(np.hypot(start[0], start[1]))
@@ -110,10 +112,11 @@ def place_path(
     return None
 
 
-def _first_view(rng: Rng, stage: Stage) -> tuple[Float64Array | None, Float64Array]:
-    """Draw a camera that looks at a target from the allowed box."""
-    target = stage.targets[int(rng.integers(len(stage.targets)))] + rng.normal(0, 0.1, 3)
-    azimuth, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*stage.distance_m)
+def _view_of(
+    rng: Rng, stage: Stage, target: Float64Array, distance_m: tuple[float, float]
+) -> Float64Array | None:
+    """Draw a camera that looks at a target from the allowed box, or None."""
+    azimuth, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*distance_m)
     elevation = rng.choice([rng.uniform(-0.1, 0.25), rng.uniform(0.1, 0.8)])
     offset = distance * np.array([
         np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation),
@@ -121,8 +124,8 @@ def _first_view(rng: Rng, stage: Stage) -> tuple[Float64Array | None, Float64Arr
     ])
     position = target + offset
     if (position < stage.low).any() or (position > stage.high).any():
-        return None, target
-    return look_at(position, target + rng.normal(0, 0.1, 3), rng.normal(0, 0.04)), target
+        return None
+    return look_at(position, target + rng.normal(0, 0.1, 3), rng.normal(0, 0.04))
 
 
 def _moved_view(
@@ -170,14 +173,14 @@ def _coarse_depth(tracer: Tracer, coarse: Float64Array, pose: Float64Array) -> F
 
 
 def _good_depth(
-    rng: Rng, stage: Stage, tracer: Tracer, coarse: Float64Array, pose: Float64Array
+    stage: Stage, tracer: Tracer, coarse: Float64Array, pose: Float64Array, least_things: int
 ) -> Float32Array | None:
     """Return the coarse depth of a view that shows enough things at useful distances."""
     depth, face = _coarse_hits(tracer, coarse, pose)
     part = stage.scene.face_part[face[face >= 0]]
     things = len(np.unique(stage.scene.part_object[part]))
     useful = 0.6 < np.median(depth) < 8 and depth.min() > _NEAREST_M
-    crowded = things >= rng.choice([4, 8, 12])
+    crowded = things >= least_things
     return depth if useful and crowded and (face < 0).mean() < 0.45 else None
 
 

@@ -13,6 +13,7 @@ from moe3d_engine.synthetic.cameras import place_views
 from moe3d_engine.synthetic.cameras import random_intrinsics
 from moe3d_engine.synthetic.outdoors import outdoors
 from moe3d_engine.synthetic.rooms import room
+from moe3d_engine.synthetic.scene import Light
 from moe3d_engine.synthetic.scene_set import HELD_OUT_SEED_START
 from moe3d_engine.synthetic.scene_set import SyntheticSet
 from moe3d_engine.synthetic.shading import ambient_visibility
@@ -37,7 +38,8 @@ _OUTDOOR_SHARE = 0.25
 _SCENE_TRIES = 50
 _SETS_PER_BANK = 200  # consecutive seeds share textures
 _BANKS = 16
-_PENUMBRA_RAYS = 5
+_PENUMBRA_RAYS = 6
+_OPENNESS_RAYS = 3
 _SUBPIXELS = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
 
 
@@ -68,7 +70,7 @@ def render_set(
         tracer = Tracer(stage.scene)
         poses = place_views(rng, stage, tracer, num_views, intrinsics)
         if poses is not None:
-            return _render_views(tracer, poses, intrinsics, image_hw, supersample, style, seed)
+            return render_views(tracer, poses, intrinsics, image_hw, supersample, style, seed)
     raise ConfigError(f'No room for {num_views} cameras with seed {seed}; use another seed.')
 
 
@@ -84,7 +86,7 @@ def render_trajectory(
         tracer = Tracer(stage.scene)
         poses = place_path(rng, stage, tracer, num_frames, intrinsics)
         if poses is not None:
-            return _render_views(tracer, poses, intrinsics, image_hw, 2, 'photo', seed)
+            return render_views(tracer, poses, intrinsics, image_hw, 2, 'photo', seed)
     raise ConfigError(f'No path of {num_frames} frames with seed {seed}; use another seed.')
 
 
@@ -94,7 +96,7 @@ def _bank_of(seed: int) -> TextureBank:
     return texture_bank(_BANKS + number if held_out else number)
 
 
-def _render_views(
+def render_views(
     tracer: Tracer,
     poses: Float64Array,
     intrinsics: Float64Array,
@@ -149,6 +151,8 @@ class _View:
         self._hits = tracer.first_hits(pose[:3, 3], self._rays)
         self.depth = self._hits.distance.reshape(image_hw)
         part = self._scene.face_part[self._hits.face]
+        self._facet = np.full(len(part), -1, np.int32)
+        self._visibility: list[Float32Array] = []  # one (H * W,) share per light
         ids = np.where(self._hits.face >= 0, self._scene.part_object[part], np.int32(-1))
         self.object_id = ids.reshape(image_hw)
 
@@ -159,7 +163,7 @@ class _View:
             total = np.zeros((int(edges.sum()), 3), np.float32)
             x, y = self._x[edges], self._y[edges]
             for dx, dy in _SUBPIXELS:
-                total += self._sample(x + dx, y + dy)
+                total += self._off_centre_colours(x + dx, y + dy)
             image[edges] = total / len(_SUBPIXELS)
         return image.reshape(*self._hw, 3)
 
@@ -169,63 +173,77 @@ class _View:
         image = np.empty((len(hit), 3), np.float32)
         image[~hit] = sky_radiance(self._scene, self._rays[~hit])
         points = self._points(Hits(*(a[hit] for a in self._hits)), self._rays[hit])
-        facet = np.full(len(hit), -1, np.int64)
-        side = np.abs(points.normal).argmax(axis=1)
-        side = 2 * side + (np.take_along_axis(points.normal, side[:, None], 1)[:, 0] > 0)
-        facet[hit] = points.part * 6 + side
-        edges = _differs(facet.reshape(self._hw))
-        visibility = []
+        self._facet[hit] = _facets(points)
+        edges = _differs(self._facet.reshape(self._hw))
         for light in self._scene.lights:
-            seen = self._full(hit, light_visibility(self._tracer, points, light, self._jitter))
-            mixed = _spread(seen.reshape(self._hw), 9 if self._photo else 3) & hit
+            seen = self._full(hit, self._seen(points, light))
             if self._photo:
-                seen = self._soften(seen, mixed, points, hit, facet, light)
-                mixed = _spread(seen.reshape(self._hw), 3, 0.3)
-            edges |= mixed
-            visibility.append(seen[hit])
-        openness = self._full(hit, ambient_visibility(self._tracer, points, self._rng))
-        if self._photo:
-            openness += self._full(hit, ambient_visibility(self._tracer, points, self._rng))
-            openness /= 2
-        self._openness = _smooth_within(openness, facet, self._hw)
+                self._soften(seen, points, hit, light)
+            else:
+                edges |= _spread(seen.reshape(self._hw), 3) & hit
+            self._visibility.append(seen)
+        rays = _OPENNESS_RAYS if self._photo else 1
+        openness = sum(ambient_visibility(self._tracer, points, self._rng) for _ in range(rays))
+        self._openness = self._smooth(self._full(hit, np.asarray(openness) / rays))
+        visibility = [seen[hit] for seen in self._visibility]
         image[hit] = shade(self._scene, points, visibility, self._openness[hit])
         return image, edges
 
     def _soften(
-        self, seen: Float32Array, mixed: NDArray[np.bool_], points: SurfacePoints,
-        hit: NDArray[np.bool_], facet: NDArray[np.int64], light: object,
-    ) -> Float32Array:
+        self, seen: Float32Array, points: SurfacePoints, hit: NDArray[np.bool_], light: Light
+    ) -> None:
         """Take more samples of a lamp where it is partly hidden, and smooth their noise."""
+        mixed = _spread(seen.reshape(self._hw), 9) & hit
         some = SurfacePoints(*(a[mixed[hit]] for a in points))
         for _ in range(_PENUMBRA_RAYS - 1):
-            seen[mixed] += light_visibility(self._tracer, some, light, self._rng)
+            seen[mixed] += self._seen(some, light)
         seen[mixed] /= _PENUMBRA_RAYS
-        seen[mixed] = _smooth_within(seen, facet, self._hw)[mixed]
-        return seen
+        seen[mixed] = self._smooth(seen)[mixed]
 
-    def _sample(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Float32Array:
-        """Return colours at pixel positions off the centres."""
+    def _off_centre_colours(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Float32Array:
+        """Return colours between pixel centres; soft light is taken from the same facet nearby."""
         rays = pixel_rays(self._intrinsics, self._pose, x, y)
         hits = self._tracer.first_hits(self._pose[:3, 3], rays)
         hit = hits.face >= 0
         colours = np.empty((len(rays), 3), np.float32)
         colours[~hit] = sky_radiance(self._scene, rays[~hit])
         points = self._points(Hits(*(a[hit] for a in hits)), rays[hit])
-        visibility = [
-            light_visibility(self._tracer, points, light, self._jitter)
-            for light in self._scene.lights
-        ]
-        nearest = np.rint(y).astype(int) * self._hw[1] + np.rint(x).astype(int)
-        colours[hit] = shade(self._scene, points, visibility, self._openness[nearest[hit]])
+        near = self._same_facet_near(_facets(points), x[hit], y[hit])
+        trace = (near < 0) | (not self._photo)
+        some = SurfacePoints(*(a[trace] for a in points))
+        visibility = []
+        for light, known in zip(self._scene.lights, self._visibility, strict=True):
+            seen = known[near]
+            rays_each = _PENUMBRA_RAYS if self._photo else 1
+            seen[trace] = sum(self._seen(some, light) for _ in range(rays_each)) / rays_each
+            visibility.append(seen)
+        colours[hit] = shade(self._scene, points, visibility, self._openness[near])
         return colours
+
+    def _same_facet_near(
+        self, facet: NDArray[np.int32], x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Return the flat index of a pixel of the same facet among the nearest nine, or -1."""
+        height, width = self._hw
+        found = np.full(len(facet), -1, np.int64)
+        for dy in (0, -1, 1):
+            row = np.clip(np.rint(y).astype(np.int64) + dy, 0, height - 1)
+            for dx in (0, -1, 1):
+                index = row * width + np.clip(np.rint(x).astype(np.int64) + dx, 0, width - 1)
+                found = np.where((found < 0) & (self._facet[index] == facet), index, found)
+        return found
+
+    def _seen(self, points: SurfacePoints, light: Light) -> Float32Array:
+        return light_visibility(self._tracer, points, light, self._rng if self._photo else None)
+
+    def _smooth(self, values: Float32Array) -> Float32Array:
+        for step in (1, 2) if self._photo else (1,):
+            values = _smooth_within(values, self._facet, self._hw, step)
+        return values
 
     def _points(self, hits: Hits, rays: Float32Array) -> SurfacePoints:
         pixel_rad = 1 / float(self._intrinsics[0, 0])
         return surface_points(self._scene, hits, self._pose[:3, 3], rays, pixel_rad)
-
-    @property
-    def _jitter(self) -> np.random.Generator | None:
-        return self._rng if self._photo else None
 
     def _full(self, hit: NDArray[np.bool_], values: Float32Array) -> Float32Array:
         full = np.zeros(len(hit), np.float32)
@@ -233,7 +251,14 @@ class _View:
         return full
 
 
-def _differs(values: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _facets(points: SurfacePoints) -> NDArray[np.int32]:
+    """Return a number per part and main direction of its normal."""
+    side = np.abs(points.normal).argmax(axis=1)
+    positive = np.take_along_axis(points.normal, side[:, None], 1)[:, 0] > 0
+    return np.asarray(points.part * 6 + 2 * side + positive, np.int32)
+
+
+def _differs(values: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return (flat) which pixels differ from a neighbour to the right, left, below or above."""
     edges = np.zeros(values.shape, bool)
     across, down = values[:, 1:] != values[:, :-1], values[1:] != values[:-1]
@@ -244,24 +269,23 @@ def _differs(values: NDArray[np.int64]) -> NDArray[np.bool_]:
     return edges.ravel()
 
 
-def _spread(values: Float32Array, size: int, least: float = 0.0) -> NDArray[np.bool_]:
-    """Return (flat) where the values of a window differ by more than `least`."""
+def _spread(values: Float32Array, size: int) -> NDArray[np.bool_]:
+    """Return (flat) where the values of a window differ."""
     kernel = np.ones((size, size), np.uint8)
-    spread = cv2.dilate(values, kernel) - cv2.erode(values, kernel)
-    return np.asarray(spread > least).ravel()
+    return np.asarray(cv2.dilate(values, kernel) > cv2.erode(values, kernel)).ravel()
 
 
 def _smooth_within(
-    values: Float32Array, facet: NDArray[np.int64], image_hw: tuple[int, int]
+    values: Float32Array, facet: NDArray[np.int32], image_hw: tuple[int, int], step: int
 ) -> Float32Array:
-    """Average a 5x5 window over the pixels of the same facet."""
+    """Average 5x5 values, `step` pixels apart, over the pixels of the same facet."""
     height, width = image_hw
-    padded = np.pad(values.reshape(image_hw), 2)
-    keys = np.pad(facet.reshape(image_hw).astype(np.int32), 2, constant_values=-2)
-    centre = keys[2:-2, 2:-2]
+    padded = np.pad(values.reshape(image_hw), 2 * step)
+    keys = np.pad(facet.reshape(image_hw), 2 * step, constant_values=-2)
+    centre = facet.reshape(image_hw)
     total, weight = np.zeros(image_hw, np.float32), np.zeros(image_hw, np.float32)
-    for dy in range(5):
-        for dx in range(5):
+    for dy in range(0, 5 * step, step):
+        for dx in range(0, 5 * step, step):
             window = slice(dy, dy + height), slice(dx, dx + width)
             same = keys[window] == centre
             total += padded[window] * same

@@ -89,7 +89,7 @@ def room(rng: Rng, bank: TextureBank) -> Stage:
     lamp = _lamp(rng, palette, item, size)
     lights = _room_lights(rng, size, lamp, windows)
     warmth = rng.uniform(0.75, 1.0)
-    ambient = rng.uniform(0.12, 0.4)
+    ambient = rng.uniform(0.07, 0.3)
     scene = pack_scene(
         item, rng, bank, lights, ambient * np.array([1, 0.97, 0.94 * warmth]),
         0.6 * ambient * np.array([1, 0.92, 0.82]),

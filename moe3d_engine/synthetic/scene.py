@@ -239,7 +239,7 @@ class Palette:
 
     def _grey(self, low: float, high: float) -> NDArray[Any]:
         warmth = self._rng.normal(0, 0.02) * np.array([1, 0, -1])
-        return np.full(3, self._rng.uniform(low, high)) + warmth
+        return np.clip(self._rng.uniform(low, high) + warmth, 0, 1)
 
     def _material(
         self, kind: str, repeats_per_m: float, tint: NDArray[Any],

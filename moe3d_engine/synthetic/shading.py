@@ -117,4 +117,4 @@ def sky_radiance(scene: Scene, directions: Float32Array) -> Float32Array:
     mask = np.clip(3 * mask - 0.6, 0, 1)[:, None] * np.clip(4 * height, 0, 1)
     blue = np.array([0.45, 0.68, 1.1]) * (1.25 - 0.6 * height)
     colour = blue + (1 - height) ** 6 * 0.35
-    return np.asarray(1.5 * (colour * (1 - mask) + 1.15 * mask), np.float32)
+    return np.asarray(1.1 * (colour * (1 - mask) + 1.15 * mask), np.float32)

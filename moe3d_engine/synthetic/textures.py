@@ -158,7 +158,7 @@ def _noise(rng: Rng) -> Image:
 
 def _wood_colours(rng: Rng) -> tuple[NDArray[Any], NDArray[Any]]:
     light = random_colour(rng, (0.05, 0.11), (0.25, 0.65), (0.35, 0.9))
-    return light, light * rng.uniform(0.45, 0.8, 3)
+    return light, light * rng.uniform(0.5, 0.85) * rng.uniform(0.95, 1.05, 3)
 
 
 def _wood_grain(rng: Rng) -> Image:

@@ -34,6 +34,7 @@ class TrainConfig:
     far_m : true depth is clipped here; the sky lies at this distance.
     seed : seed of weights, order and augmentation.
     eval_every, save_every : steps between evaluations and checkpoints.
+    held_out_sets : held-out windows of an evaluation.
     """
 
     data: str
@@ -56,7 +57,8 @@ class TrainConfig:
     far_m: float = 60.0
     ema_decay: float = 0.998
     seed: int = 0
-    eval_every: int = 500
+    eval_every: int = 250
+    held_out_sets: int = 24
     save_every: int = 100
 
     def __post_init__(self) -> None:

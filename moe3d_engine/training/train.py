@@ -66,7 +66,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     config.write(run / 'config.json')
     network = build_network(config)
     averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
-    optimizer = torch.optim.AdamW(parameter_groups(network, config), betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(parameter_groups(network, config), betas=(0.9, 0.98), fused=True)
     state = {'network': network, 'averaged': averaged, 'optimizer': optimizer}
     first_step, best = load_state(run / 'last.pt', state) if resume else (0, float('inf'))
     model, optimizer = accelerator.prepare(network, optimizer)
@@ -91,7 +91,11 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             progress.set_postfix({k: f'{float(v):.3f}' for k, v in losses.items()})
         last = step == config.steps
         if accelerator.is_main_process and (last or step % config.eval_every == 0):
-            metrics = evaluate_windows(predictor(averaged.module, accelerator.device), held_out)
+            metrics = evaluate_windows(
+                predictor(averaged.module, accelerator.device),
+                held_out[: config.held_out_sets],
+                confidence_tau=averaged.module.config.confidence_tau,
+            )
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)
             score = metrics['abs_rel'] + metrics['flying_pred']
             if score < best:

@@ -17,7 +17,7 @@ class FakeBackend:
     Reads its answers off the image, so that a test can tell which view an output belongs to.
 
     Red in [0, 1] becomes depth 1 + 4 * red, green the agreement, blue the boundary confidence.
-    The camera of view i stands 0.1 * i to the right of the first. `units[n]` is the unit of call n.
+    Camera i stands 0.1 * i to the right of the first. `units[n]` is the unit of call n.
     """
 
     name = 'fake'

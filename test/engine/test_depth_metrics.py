@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'depth_metrics_cut3r.npz'
+# Ten rounds do not settle, and a residual that rounds to 0 in the reference's float32 takes all
+# the weight; so the reference's own scale is only defined to a few thousandths.
+TOLERANCES = {'median_max70_clip70': 1e-5, 'scale_max70_clip70': 4e-3, 'metric_max70': 1e-5}
 CONFIGS = {
     'median_max70_clip70': {'align': 'median', 'max_depth': 70.0, 'clip_max': 70.0},
     'scale_max70_clip70': {'align': 'scale', 'max_depth': 70.0, 'clip_max': 70.0},
@@ -26,7 +29,8 @@ def test_figures_equal_the_reference(config: str, kind: str, suffix: str) -> Non
 
     metrics = depth_metrics(golden['pred' + suffix], golden['gt' + suffix], **CONFIGS[config])
 
-    np.testing.assert_allclose(metrics, np.delete(golden[f'{config}__{kind}'], 4), rtol=1e-5)
+    expected = np.delete(golden[f'{config}__{kind}'], 4)
+    np.testing.assert_allclose(metrics, expected, rtol=TOLERANCES[config])
 
 
 def test_hand_computed_errors() -> None:
@@ -70,13 +74,12 @@ def test_scale_and_shift_ignores_a_fifth_of_outliers(rng: np.random.Generator) -
     """The L1 optimum passes through the undisturbed majority."""
     gt = rng.uniform(1.0, 8.0, 500)
     depth = (gt - 0.5) / 2.0
-    depth[:100] = rng.uniform(5.0, 9.0, 100)
+    gt[:100] += 20.0
 
     metrics = depth_metrics(depth, gt, align='scale_shift')
 
-    assert metrics.delta1 > 0.8
-    clean = depth_metrics(depth[100:], gt[100:], align='scale_shift')
-    assert clean.abs_rel == pytest.approx(0.0, abs=1e-6)
+    assert metrics.delta1 == 0.8
+    assert metrics.rmse == pytest.approx(20.0 * np.sqrt(0.2), rel=1e-4)
 
 
 def test_unknown_alignment_and_other_shape_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 import math
+from typing import Any
 
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
@@ -29,7 +30,7 @@ def make_view(red: int, green: int = 255, blue: int = 255, known: bool = True) -
     return View(image, INTRINSICS if known else None)
 
 
-def test_each_published_view_gets_its_own_depth_camera_and_colour(fake_backend) -> None:
+def test_each_published_view_gets_its_own_depth_camera_and_colour(fake_backend: type[Any]) -> None:
     views = [make_view(red) for red in (0, 51, 102)]
 
     result = Reconstructor(fake_backend()).reconstruct(views, publish=[2, 0])
@@ -43,14 +44,14 @@ def test_each_published_view_gets_its_own_depth_camera_and_colour(fake_backend) 
     assert set(result.timings_ms) == {'preprocess', 'encode', 'reconstruct', 'postprocess'}
 
 
-def test_all_views_are_published_by_default(fake_backend) -> None:
+def test_all_views_are_published_by_default(fake_backend: type[Any]) -> None:
     result = Reconstructor(fake_backend()).reconstruct([make_view(0), make_view(9)])
 
     assert result.published == (0, 1)
     assert result.depth.shape == (2, *INPUT_HW)
 
 
-def test_a_view_seen_in_the_window_before_is_not_encoded_again(fake_backend) -> None:
+def test_a_view_seen_in_the_window_before_is_not_encoded_again(fake_backend: type[Any]) -> None:
     backend = fake_backend()
     reconstructor = Reconstructor(backend)
     views = [make_view(red) for red in range(4)]
@@ -61,7 +62,7 @@ def test_a_view_seen_in_the_window_before_is_not_encoded_again(fake_backend) -> 
     assert backend.num_encoded == 4
 
 
-def test_only_the_last_window_is_kept(fake_backend) -> None:
+def test_only_the_last_window_is_kept(fake_backend: type[Any]) -> None:
     backend = fake_backend()
     reconstructor = Reconstructor(backend)
     first, second = make_view(0), make_view(1)
@@ -72,7 +73,7 @@ def test_only_the_last_window_is_kept(fake_backend) -> None:
     assert backend.num_encoded == 3
 
 
-def test_reset_forgets_the_window(fake_backend) -> None:
+def test_reset_forgets_the_window(fake_backend: type[Any]) -> None:
     backend = fake_backend()
     reconstructor = Reconstructor(backend)
     view = make_view(0)
@@ -84,7 +85,7 @@ def test_reset_forgets_the_window(fake_backend) -> None:
     assert backend.num_encoded == 2
 
 
-def test_a_view_without_intrinsics_gets_the_networks_own(fake_backend) -> None:
+def test_a_view_without_intrinsics_gets_the_networks_own(fake_backend: type[Any]) -> None:
     views = [make_view(0), make_view(0, known=False)]
 
     result = Reconstructor(fake_backend()).reconstruct(views)
@@ -96,7 +97,9 @@ def test_a_view_without_intrinsics_gets_the_networks_own(fake_backend) -> None:
 
 
 @pytest.mark.parametrize(('green', 'blue'), [(100, 255), (255, 10)])
-def test_pixels_between_surfaces_are_rejected(fake_backend, green: int, blue: int) -> None:
+def test_pixels_between_surfaces_are_rejected(
+    fake_backend: type[Any], green: int, blue: int
+) -> None:
     view = make_view(51)
     view.image[5, 6, 1:] = (green, blue)
 
@@ -109,7 +112,7 @@ def test_pixels_between_surfaces_are_rejected(fake_backend, green: int, blue: in
     np.testing.assert_allclose(result.depth_raw, 1.8, rtol=1e-6)
 
 
-def test_thresholds_of_zero_reject_nothing(fake_backend) -> None:
+def test_thresholds_of_zero_reject_nothing(fake_backend: type[Any]) -> None:
     config = ReconstructorConfig(min_agreement=0.0, min_confidence=0.0)
 
     result = Reconstructor(fake_backend(), config).reconstruct([make_view(51, 0, 0)])
@@ -117,7 +120,7 @@ def test_thresholds_of_zero_reject_nothing(fake_backend) -> None:
     np.testing.assert_array_equal(result.depth, result.depth_raw)
 
 
-def test_settings_can_be_replaced_between_windows(fake_backend) -> None:
+def test_settings_can_be_replaced_between_windows(fake_backend: type[Any]) -> None:
     reconstructor = Reconstructor(fake_backend())
     view = make_view(51, green=100)
     before = reconstructor.reconstruct([view])
@@ -134,10 +137,12 @@ def test_range_limits_give_nan_below_and_inf_beyond() -> None:
 
     limited = limit_range(depth, 0.5, 3.0)
 
-    np.testing.assert_array_equal(limited, np.array([np.nan, 0.5, 3.0, np.inf, np.nan], np.float32))
+    np.testing.assert_array_equal(
+        limited, np.array([np.nan, 0.5, 3.0, np.inf, np.nan], np.float32)
+    )
 
 
-def test_confidence_beyond_range_stays_and_below_range_is_zero(fake_backend) -> None:
+def test_confidence_beyond_range_stays_and_below_range_is_zero(fake_backend: type[Any]) -> None:
     near, far = make_view(0), make_view(255)
     config = ReconstructorConfig(depth_min_m=2.0, depth_max_m=4.0)
 
@@ -161,7 +166,7 @@ def test_confidence_beyond_range_stays_and_below_range_is_zero(fake_backend) -> 
     ],
 )
 def test_depth_is_metric_only_by_a_named_source(
-    fake_backend, metric: bool, source: str, expected: DepthScale
+    fake_backend: type[Any], metric: bool, source: str, expected: DepthScale
 ) -> None:
     config = ReconstructorConfig(scale_source=source, depth_max_m=4.0)
 
@@ -172,7 +177,7 @@ def test_depth_is_metric_only_by_a_named_source(
     assert limited == (expected is DepthScale.METRIC)  # relative depth has no limits in metres
 
 
-def test_the_factor_scales_depths_and_translations_alike(fake_backend) -> None:
+def test_the_factor_scales_depths_and_translations_alike(fake_backend: type[Any]) -> None:
     config = ReconstructorConfig(scale_source='fixed', scale_factor=2.5)
 
     result = Reconstructor(fake_backend(), config).reconstruct([make_view(0), make_view(0)])
@@ -181,7 +186,7 @@ def test_the_factor_scales_depths_and_translations_alike(fake_backend) -> None:
     np.testing.assert_allclose(result.cam_from_world[1, :3, 3], [-0.25, 0.0, 0.0], rtol=1e-6)
 
 
-def test_relative_windows_keep_the_unit_of_the_first(fake_backend) -> None:
+def test_relative_windows_keep_the_unit_of_the_first(fake_backend: type[Any]) -> None:
     """Each call of the backend has another unit; shared views tie them together."""
     backend = fake_backend(metric=False, units=(1.0, 3.0, 0.2))
     config = ReconstructorConfig(scale_source='fixed', scale_factor=2.0)
@@ -198,7 +203,7 @@ def test_relative_windows_keep_the_unit_of_the_first(fake_backend) -> None:
     assert all(result.depth.shape[0] == 1 for result in results)
 
 
-def test_metric_windows_decode_nothing_besides_what_is_published(fake_backend) -> None:
+def test_metric_windows_decode_nothing_besides_what_is_published(fake_backend: type[Any]) -> None:
     backend = fake_backend(metric=True)
     reconstructor = Reconstructor(backend)
     views = [make_view(51 * k) for k in range(3)]
@@ -210,11 +215,13 @@ def test_metric_windows_decode_nothing_besides_what_is_published(fake_backend) -
 
 
 @pytest.mark.parametrize('field', RawOutputs._fields)
-def test_values_that_are_not_finite_are_refused_by_name(fake_backend, field: str) -> None:
+def test_values_that_are_not_finite_are_refused_by_name(
+    fake_backend: type[Any], field: str
+) -> None:
     class BrokenBackend(fake_backend):
         """Puts one NaN into one output."""
 
-        def reconstruct(self, features, publish) -> RawOutputs:
+        def reconstruct(self, features: list[object], publish: list[int]) -> RawOutputs:
             raw = super().reconstruct(features, publish)
             getattr(raw, field).flat[3] = np.nan
             return raw
@@ -223,7 +230,7 @@ def test_values_that_are_not_finite_are_refused_by_name(fake_backend, field: str
         Reconstructor(BrokenBackend()).reconstruct([make_view(0)])
 
 
-def test_images_of_different_sizes_are_refused(fake_backend) -> None:
+def test_images_of_different_sizes_are_refused(fake_backend: type[Any]) -> None:
     other = View(np.zeros((30, 42, 3), np.uint8))
 
     with pytest.raises(ShapeError, match='one size'):
@@ -231,12 +238,14 @@ def test_images_of_different_sizes_are_refused(fake_backend) -> None:
 
 
 @pytest.mark.parametrize(('num_views', 'publish'), [(0, None), (5, None), (2, [2]), (2, [])])
-def test_impossible_windows_are_refused(fake_backend, num_views: int, publish) -> None:
+def test_impossible_windows_are_refused(
+    fake_backend: type[Any], num_views: int, publish: list[int] | None
+) -> None:
     with pytest.raises(ShapeError):
         Reconstructor(fake_backend()).reconstruct([make_view(0)] * num_views, publish)
 
 
-def test_close_releases_the_backend(fake_backend) -> None:
+def test_close_releases_the_backend(fake_backend: type[Any]) -> None:
     backend = fake_backend()
     reconstructor = Reconstructor(backend)
 
@@ -245,7 +254,7 @@ def test_close_releases_the_backend(fake_backend) -> None:
     assert backend.num_closed == 1
 
 
-def test_results_do_not_share_memory_with_later_ones(fake_backend) -> None:
+def test_results_do_not_share_memory_with_later_ones(fake_backend: type[Any]) -> None:
     reconstructor = Reconstructor(fake_backend())
     view = make_view(51)
     first = reconstructor.reconstruct([view])

@@ -12,10 +12,12 @@ from moe3d_engine.geometry.scale import align_to_previous
 import numpy as np
 import pytest
 
-INTRINSICS = np.array([
-    [[20.0, 0.0, 7.5], [0.0, 21.0, 5.0], [0.0, 0.0, 1.0]],
-    [[31.0, 0.0, 9.0], [0.0, 30.0, 6.5], [0.0, 0.0, 1.0]],
-])
+INTRINSICS = np.array(
+    [
+        [[20.0, 0.0, 7.5], [0.0, 21.0, 5.0], [0.0, 0.0, 1.0]],
+        [[31.0, 0.0, 9.0], [0.0, 30.0, 6.5], [0.0, 0.0, 1.0]],
+    ]
+)
 
 
 def test_unproject_then_project_returns_pixel(rng: np.random.Generator) -> None:
@@ -58,7 +60,9 @@ def test_transform_by_a_matrix_and_its_inverse_is_identity(rng: np.random.Genera
 
     there = transform_points(a_from_b, points)
 
-    np.testing.assert_allclose(there[2, 3], a_from_b[:3, :3] @ points[2, 3] + a_from_b[:3, 3], atol=1e-5)
+    np.testing.assert_allclose(
+        there[2, 3], a_from_b[:3, :3] @ points[2, 3] + a_from_b[:3, 3], atol=1e-5
+    )
     np.testing.assert_allclose(transform_points(invert_rigid(a_from_b), there), points, atol=1e-5)
 
 

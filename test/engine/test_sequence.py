@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.pipeline import Reconstructor
@@ -12,14 +14,14 @@ from moe3d_engine.types import View
 import numpy as np
 import pytest
 
-INTRINSICS = np.array([[90.0, 0.0, 48.0], [0.0, 91.0, 30.0], [0.0, 0.0, 1.0]])
+INTRINSICS = np.array([[90.0, 0.0, 47.0], [0.0, 91.0, 30.0], [0.0, 0.0, 1.0]])
 
 
 def make_views(num_views: int, known: bool = True) -> list[View]:
-    """Return views of 60x100 pixels whose depth will be 1, 1.2, 1.4, ..."""
+    """Return views of 98x60 pixels whose depth will be 1, 1.2, 1.4, ..."""
     views = []
     for index in range(num_views):
-        image = np.full((60, 100, 3), 255, np.uint8)
+        image = np.full((60, 98, 3), 255, np.uint8)
         image[..., 0] = round(255 * 0.05 * index)
         views.append(View(image, INTRINSICS if known else None))
     return views
@@ -39,15 +41,15 @@ def test_windows_of_one_view_cannot_share() -> None:
         plan_windows(3, 1)
 
 
-def test_more_views_than_a_window_holds_come_out_in_order(fake_backend) -> None:
+def test_more_views_than_a_window_holds_come_out_in_order(fake_backend: type[Any]) -> None:
     backend = fake_backend()
     progress: list[int] = []
 
     result = reconstruct_sequence(Reconstructor(backend), make_views(9), 4, progress.append)
 
     np.testing.assert_allclose(result.depth[:, 30, 50], 1.0 + 0.2 * np.arange(9), atol=0.01)
-    assert result.depth.shape == result.depth_raw.shape == (9, 60, 100)
-    assert result.boundary_confidence.shape == (9, 60, 100)
+    assert result.depth.shape == result.depth_raw.shape == (9, 60, 98)
+    assert result.boundary_confidence.shape == (9, 60, 98)
     assert result.cam_from_world.shape == (9, 4, 4)
     np.testing.assert_array_equal(result.cam_from_world[0], np.eye(4))
     assert sum(progress) == 9
@@ -55,7 +57,7 @@ def test_more_views_than_a_window_holds_come_out_in_order(fake_backend) -> None:
     assert result.depth_scale is DepthScale.METRIC
 
 
-def test_relative_windows_share_one_unit(fake_backend) -> None:
+def test_relative_windows_share_one_unit(fake_backend: type[Any]) -> None:
     backend = fake_backend(metric=False, units=(1.0, 4.0, 0.5))
 
     result = reconstruct_sequence(Reconstructor(backend), make_views(9), 4)
@@ -64,28 +66,28 @@ def test_relative_windows_share_one_unit(fake_backend) -> None:
     assert result.depth_scale is DepthScale.RELATIVE
 
 
-def test_known_intrinsics_come_back_on_the_source_pixels(fake_backend) -> None:
+def test_known_intrinsics_come_back_on_the_source_pixels(fake_backend: type[Any]) -> None:
     result = reconstruct_sequence(Reconstructor(fake_backend()), make_views(2), 4)
 
     np.testing.assert_allclose(result.intrinsics, [INTRINSICS] * 2)
 
 
-def test_estimated_intrinsics_centre_on_the_source_image(fake_backend) -> None:
+def test_estimated_intrinsics_centre_on_the_source_image(fake_backend: type[Any]) -> None:
     result = reconstruct_sequence(Reconstructor(fake_backend()), make_views(1, known=False), 4)
 
-    np.testing.assert_allclose(result.intrinsics[0, :2, 2], [49.5, 29.5])
+    np.testing.assert_allclose(result.intrinsics[0, :2, 2], [48.5, 29.5])
 
 
-def test_cloud_holds_the_points_of_all_views_in_the_first_frame(fake_backend) -> None:
+def test_cloud_holds_the_points_of_all_views_in_the_first_frame(fake_backend: type[Any]) -> None:
     result = reconstruct_sequence(Reconstructor(fake_backend()), make_views(3), 4)
 
     assert result.points_world.shape == (3 * 28 * 42, 3)
     assert result.colors.shape == result.points_world.shape
     middle = result.points_world.reshape(3, 28, 42, 3)[2].mean(axis=(0, 1))
-    ray_x = (49.5 - INTRINSICS[0, 2]) / INTRINSICS[0, 0]
+    ray_x = (48.5 - INTRINSICS[0, 2]) / INTRINSICS[0, 0]
     np.testing.assert_allclose(middle[[0, 2]], [0.2 + 1.4 * ray_x, 1.4], atol=0.01)
 
 
-def test_nothing_to_reconstruct_is_refused(fake_backend) -> None:
+def test_nothing_to_reconstruct_is_refused(fake_backend: type[Any]) -> None:
     with pytest.raises(ShapeError, match='at least 1 view'):
         reconstruct_sequence(Reconstructor(fake_backend()), [], 4)

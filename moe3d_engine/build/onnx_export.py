@@ -1,0 +1,188 @@
+"""From a network to two ONNX graphs: one per image, one for a window of views."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import Message
+from moe3d_engine.errors import EngineError
+from moe3d_engine.model import Moe3dNet
+import numpy as np
+import onnx
+from onnx import numpy_helper
+import torch
+from torch import Tensor
+from torch import nn
+
+OPSET = 20
+OUTPUTS = ('depth', 'boundary_confidence', 'agreement', 'depth_confidence', 'pose_encoding')
+_LARGE = 1024  # values; smaller weights are not worth a cast
+
+
+class ImageEncoder(nn.Module):
+    """The graph `image_encoder`: images (V, 3, H, W) to features by name, first axis V."""
+
+    def __init__(self, network: Moe3dNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Compute what depends on one image alone."""
+        return self.network.encode_images(images)
+
+
+class WindowDecoder(nn.Module):
+    """The graph `reconstruct`: features of V views, P indices to the outputs of one window."""
+
+    def __init__(self, network: Moe3dNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: dict[str, Tensor], publish: Tensor) -> dict[str, Tensor]:
+        """Add and remove the batch axis around the network."""
+        window = {name: values[None] for name, values in features.items()}
+        outputs = self.network.reconstruct(window, publish)
+        return {name: getattr(outputs, name)[0] for name in OUTPUTS}
+
+
+def export_onnx(
+    network: Moe3dNet, input_hw: tuple[int, int], folder: Path, name: str
+) -> dict[str, Path]:
+    """
+    Write `<name>.image_encoder.onnx` and `<name>.reconstruct.onnx`.
+
+    The number of views `num_views` and of published views `num_published` stay dynamic, height
+    and width are fixed. Arithmetic is float32; large weights that float16 holds exactly are
+    stored so. The same network gives the same bytes.
+
+    Parameters
+    ----------
+    network : on the CPU; it stays as it is.
+    input_hw : (H, W) of the images in pixels, multiples of the patch size.
+    folder : existing folder to write to.
+    name : name of the weights.
+
+    Returns
+    -------
+    Path of each graph by its role.
+
+    Raises
+    ------
+    EngineError
+        If the exporter froze a dynamic axis.
+    """
+    network = deepcopy(network).eval()  # baking fixes the image size, in the copy alone
+    network.bake_positions(input_hw)
+    images = torch.rand(3, 3, *input_hw, generator=torch.Generator().manual_seed(0))
+    num_views = torch.export.Dim('num_views', min=1, max=64)
+    num_published = torch.export.Dim('num_published', min=1, max=64)
+    with torch.no_grad():
+        features = network.encode_images(images)
+    graphs = {
+        'image_encoder': _trace(
+            ImageEncoder(network), (images,), ({0: num_views},), ['images'], list(features)
+        ),
+        'reconstruct': _trace(
+            WindowDecoder(network),
+            (features, torch.tensor([0, 2])),
+            ({key: {0: num_views} for key in features}, {0: num_published}),
+            [*features, 'publish'],
+            list(OUTPUTS),
+        ),
+    }
+    paths = {}
+    for role, graph in graphs.items():
+        check_dynamic_axes(graph, role)
+        store_half(graph)
+        strip_provenance(graph)
+        onnx.checker.check_model(graph)
+        paths[role] = folder / f'{name}.{role}.onnx'
+        paths[role].write_bytes(graph.SerializeToString(deterministic=True))
+    return paths
+
+
+def _trace(
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    dynamic_shapes: tuple[Any, ...],
+    input_names: list[str],
+    output_names: list[str],
+) -> onnx.ModelProto:
+    """Run the exporter."""
+    program = torch.onnx.export(
+        module.eval(),
+        inputs,
+        dynamo=True,
+        opset_version=OPSET,
+        dynamic_shapes=dynamic_shapes,
+        input_names=input_names,
+        output_names=output_names,
+        verbose=False,
+    )
+    assert program is not None  # with dynamo=True it never is
+    return program.model_proto
+
+
+def check_dynamic_axes(graph: onnx.ModelProto, role: str) -> None:
+    """
+    Raise unless each input's first axis, and no other, is still dynamic.
+
+    Loops over views with a fixed chunk make the exporter freeze their number without a word.
+
+    Raises
+    ------
+    EngineError
+        If an axis is frozen or should be.
+    """
+    for tensor in graph.graph.input:
+        expected = 'num_published' if tensor.name == 'publish' else 'num_views'
+        axes = [axis.dim_param or axis.dim_value for axis in tensor.type.tensor_type.shape.dim]
+        if axes[0] != expected or not all(isinstance(axis, int) for axis in axes[1:]):
+            raise EngineError(
+                f'The exporter changed the axes of {tensor.name} in {role}: they are {axes}, the '
+                f'first should be {expected} and the others fixed. Look for a loop or a '
+                'condition on the number of views in the network.'
+            )
+
+
+def store_half(graph: onnx.ModelProto) -> None:
+    """Store each large float32 weight that float16 holds exactly as float16 behind a Cast."""
+    weights = graph.graph.initializer
+    casts = []
+    for index, weight in enumerate(weights):
+        values = numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < _LARGE:
+            continue
+        with np.errstate(over='ignore'):
+            half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue
+        stored = f'{weight.name}.f16'
+        casts.append(
+            onnx.helper.make_node('Cast', [stored], [weight.name], to=onnx.TensorProto.FLOAT)
+        )
+        weights[index].CopyFrom(numpy_helper.from_array(half, stored))
+    nodes = [*casts, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+
+
+def strip_provenance(graph: onnx.ModelProto) -> None:
+    """Remove stack traces and documentation, which hold paths of the exporting machine."""
+    for message in _messages(graph):
+        for field in ('doc_string', 'metadata_props'):
+            if field in message.DESCRIPTOR.fields_by_name:
+                message.ClearField(field)
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """Yield a protobuf message and all messages inside."""
+    yield message
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:  # a number or a text
+            continue
+        for child in [value] if isinstance(value, Message) else value:
+            yield from _messages(child)

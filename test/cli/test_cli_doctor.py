@@ -1,0 +1,56 @@
+"""The report of `moe3d doctor`."""
+
+from __future__ import annotations
+
+import json
+
+from moe3d_engine.cli.doctor import Check
+from moe3d_engine.cli.doctor import engine_checks
+from moe3d_engine.cli.doctor import report_checks
+from moe3d_engine.cli.doctor import run_check
+from moe3d_engine.errors import CheckpointError
+import pytest
+
+GOOD = Check('air', True, 'fresh')
+ABSENT = Check('gold', False, 'not found', required=False)
+BAD = Check('water', False, 'Dry. Open the tap.')
+
+
+def test_only_a_required_check_makes_it_fail() -> None:
+    assert report_checks([GOOD, ABSENT], as_json=False) == 0
+    assert report_checks([GOOD, ABSENT, BAD], as_json=False) == 1
+
+
+def test_table_names_state_and_detail(capsys: pytest.CaptureFixture[str]) -> None:
+    report_checks([GOOD, ABSENT, BAD], as_json=False)
+
+    assert capsys.readouterr().out.splitlines() == [
+        'ok      air    fresh',
+        'absent  gold   not found',
+        'FAILED  water  Dry. Open the tap.',
+    ]
+
+
+def test_json_holds_all_checks(capsys: pytest.CaptureFixture[str]) -> None:
+    report_checks([GOOD, BAD], as_json=True)
+
+    report = json.loads(capsys.readouterr().out)
+    assert report['ok'] is False
+    assert [check['name'] for check in report['checks']] == ['air', 'water']
+
+
+def test_expected_error_fails_the_check_with_its_sentence() -> None:
+    def broken() -> str:
+        raise CheckpointError('The file is corrupt. Reinstall.')
+
+    assert run_check('weights', broken) == Check(
+        'weights', False, 'The file is corrupt. Reinstall.'
+    )
+
+
+def test_engine_checks_name_runtimes_weights_and_inference() -> None:
+    checks = {check.name: check for check in engine_checks()}
+
+    assert {'python', 'numpy', 'openvino', 'torch', 'weights', 'inference'} <= set(checks)
+    assert checks['numpy'].ok
+    assert not checks['torch'].required

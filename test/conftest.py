@@ -1,0 +1,66 @@
+"""What several folders of tests need: a domain of one's own and an installation by colcon."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import random
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Parallel test runs on one machine must not hear each other. Processes that tests start inherit
+# both; a test that needs a silent domain of its own sets another ROS_DOMAIN_ID.
+os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randint(1, 100))
+os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+
+def copy_checkout(target: Path) -> None:
+    """Copy what a clean clone would hold: tracked and new files, nothing that git ignores."""
+    listed = subprocess.run(
+        ['git', 'ls-files', '-z', '--cached', '--others', '--exclude-standard'],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split('\0')):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+
+
+@pytest.fixture(scope='session')
+def colcon_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the package with colcon in a workspace of its own; return its install folder."""
+    pytest.importorskip('colcon_core', reason='colcon is not installed')
+    if not (ROOT / '.git').exists() or shutil.which('git') is None:
+        pytest.skip('needs a git checkout to know which files belong to the package')
+    workspace = tmp_path_factory.mktemp('workspace')
+    copy_checkout(workspace / 'src' / 'moe3d_ros')
+    build = subprocess.run(
+        [sys.executable, '-m', 'colcon', 'build', '--event-handlers', 'console_cohesion+'],
+        cwd=workspace,
+        env=os.environ | {'COLCON_HOME': str(workspace / 'colcon')},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    return workspace / 'install'
+
+
+@pytest.fixture(scope='session')
+def installed_environment(colcon_install: Path) -> dict[str, str]:
+    """Return the environment of a shell that has sourced the installation."""
+    printed = subprocess.run(
+        ['bash', '-c', f'. "{colcon_install}/setup.bash" && env -0'],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return dict(line.split('=', 1) for line in printed.split('\0') if line)

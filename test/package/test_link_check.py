@@ -1,0 +1,41 @@
+"""The measurement behind `moe3d doctor` tells what arrives between two processes."""
+
+from __future__ import annotations
+
+import os
+
+from moe3d_engine.errors import ConfigError
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS or its wheels')
+
+from moe3d_ros.link_check import measure_link
+
+
+@pytest.mark.parametrize('reliability', ['best_effort', 'reliable'])
+def test_small_messages_all_arrive(reliability: str) -> None:
+    report = measure_link(1000, rate_hz=50.0, count=10, reliability=reliability)
+
+    assert (report.sent, report.received) == (10, 10)
+    assert report.median_ms is not None
+    assert 0.0 < report.median_ms < 1000.0
+
+
+def test_sender_in_another_domain_is_reported_as_not_matched() -> None:
+    other = str(int(os.environ['ROS_DOMAIN_ID']) % 100 + 1)
+    environment = os.environ | {'ROS_DOMAIN_ID': other}
+
+    report = measure_link(1000, 50.0, 10, 'best_effort', environment, match_timeout_s=3.0)
+
+    assert (report.sent, report.received, report.median_ms) == (0, 0, None)
+
+
+@pytest.mark.parametrize(
+    ('size_bytes', 'rate_hz', 'count', 'reliability'),
+    [(0, 1.0, 1, 'reliable'), (1, 0.0, 1, 'reliable'), (1, 1.0, 1, 'perfect')],
+)
+def test_impossible_request_is_refused(
+    size_bytes: int, rate_hz: float, count: int, reliability: str
+) -> None:
+    with pytest.raises(ConfigError, match='got'):
+        measure_link(size_bytes, rate_hz, count, reliability)

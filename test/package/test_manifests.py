@@ -1,0 +1,83 @@
+"""The files that describe the package agree with each other and can be read."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+import re
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def setup_argument(name: str) -> str:
+    """Return a literal keyword argument of setup() without running setup.py."""
+    tree = ast.parse((ROOT / 'setup.py').read_text())
+    (value,) = (
+        keyword.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'setup'
+        for keyword in node.keywords
+        if keyword.arg == name
+    )
+    return str(ast.literal_eval(value))
+
+
+def test_version_is_the_same_in_both_manifests() -> None:
+    version = ElementTree.parse(ROOT / 'package.xml').findtext('version')
+
+    assert version == setup_argument('version')
+
+
+def test_licence_is_the_same_in_all_files() -> None:
+    licence = ElementTree.parse(ROOT / 'package.xml').findtext('license')
+
+    assert licence == setup_argument('license') == 'Apache-2.0'
+    assert (
+        'Apache License\n                           Version 2.0' in (ROOT / 'LICENSE').read_text()
+    )
+
+
+@pytest.mark.parametrize('name', ['package.xml', 'config/fastdds.xml'])
+def test_xml_is_well_formed(name: str) -> None:
+    ElementTree.parse(ROOT / name)
+
+
+def test_profile_holds_an_image_in_shared_memory() -> None:
+    profile = ElementTree.parse(ROOT / 'config' / 'fastdds.xml')
+    defined = {
+        element.text for element in profile.iterfind('.//{*}transport_descriptor/{*}transport_id')
+    }
+    used = {element.text for element in profile.iterfind('.//{*}userTransports/{*}transport_id')}
+    full_hd_rgb8_bytes = 1920 * 1080 * 3
+
+    assert used == defined
+    assert int(profile.findtext('.//{*}segment_size', '0')) > 4 * full_hd_rgb8_bytes
+
+
+def test_rviz_shows_topics_that_the_launch_file_remaps() -> None:
+    rviz = yaml.safe_load((ROOT / 'config' / 'reconstruct.rviz').read_text())
+    shown = {
+        display['Topic']['Value']
+        for display in rviz['Visualization Manager']['Displays']
+        if 'Topic' in display
+    }
+    launch = ast.parse((ROOT / 'launch' / 'reconstruct.launch.py').read_text())
+    (topics,) = (
+        ast.literal_eval(node.value)
+        for node in launch.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'RVIZ_TOPICS'
+    )
+
+    assert shown == {f'/moe3d/camera/{topic}' for topic in topics}
+
+
+def test_requirements_name_no_registry() -> None:
+    for path in (ROOT / 'requirements').glob('*.txt'):
+        for line in path.read_text().splitlines():
+            assert re.fullmatch(
+                r'(#.*)?|-r \w+\.txt|[A-Za-z0-9_-]+([<>=~!]=?[\w.*,<>=]+)?', line
+            ), f'{path.name}: {line}'
