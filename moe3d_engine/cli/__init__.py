@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from moe3d_engine.cli import doctor
 from moe3d_engine.cli import reconstruct
+from moe3d_engine.cli import train
 
-ENGINE_COMMANDS = (reconstruct, doctor)
+ENGINE_COMMANDS = (reconstruct, train, doctor)

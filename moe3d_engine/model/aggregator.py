@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.layers import Block
-from moe3d_engine.model.layers import RopeTables
 from moe3d_engine.model.layers import rope_tables
+from moe3d_engine.model.layers import RopeTables
 from moe3d_engine.model.vit import VisionTransformer
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 
 NUM_REGISTERS = 4
 NUM_SPECIAL = 1 + NUM_REGISTERS  # camera token and registers come before the patches

@@ -6,8 +6,8 @@ from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.layers import Block
 from moe3d_engine.model.layers import Mlp
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 
 NUM_ITERATIONS = 4
 POSE_DIM = 9  # translation 3, quaternion xyzw 4, field of view h and w

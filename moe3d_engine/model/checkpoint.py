@@ -13,8 +13,8 @@ from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.model.config import ModelConfig
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 
 if TYPE_CHECKING:
     from moe3d_engine.model.network import Moe3dNet
@@ -110,9 +110,7 @@ def assign_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -
     network.load_state_dict(dict(state), assign=on_meta)
 
 
-def save_weights(
-    network: Moe3dNet, path: Path, *, dtype: torch.dtype = torch.float32
-) -> None:
+def save_weights(network: Moe3dNet, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
     """
     Write weights and configuration as safetensors, atomically.
 
@@ -143,8 +141,8 @@ def load_weights(path: Path) -> Moe3dNet:
         If the file is missing, damaged, without a configuration or of another network.
     """
     from moe3d_engine.model.network import Moe3dNet
-    from safetensors import SafetensorError
     from safetensors import safe_open
+    from safetensors import SafetensorError
 
     try:
         with safe_open(path, framework='pt') as file:

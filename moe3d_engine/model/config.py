@@ -119,8 +119,7 @@ class ModelConfig:
             )
         if self.image_size % self.patch_size:
             raise ConfigError(
-                f'image_size {self.image_size} must be a multiple of patch_size '
-                f'{self.patch_size}.'
+                f'image_size {self.image_size} must be a multiple of patch_size {self.patch_size}.'
             )
 
     def _check_stem(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from moe3d_engine.model.aggregator import NUM_SPECIAL
 from moe3d_engine.model.config import ModelConfig
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 POSITION_RATIO = 0.1
@@ -64,7 +64,8 @@ class ResidualConvUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Refine a map (N, features, h, w)."""
         x = x.relu()
-        return x + self.conv2(self.conv1(x).relu())
+        x = x + self.conv2(self.conv1(x).relu())
+        return x
 
 
 class FusionBlock(nn.Module):
@@ -139,22 +140,18 @@ class DepthHead(nn.Module):
         )
         self.scratch = Scratch(config)
         features = config.dpt_features
+        self.gate: nn.Sequential | None = None
         if config.num_experts > 1:
             self.gate = nn.Sequential(
                 nn.Conv2d(features // 2, config.gate_hidden, 3, padding=1),
                 nn.ReLU(),
                 nn.Conv2d(config.gate_hidden, config.num_experts, 1),
             )
+        self.image_branch = nn.ModuleDict()
         if config.image_branch:
             widths = (features // 2, features, features, features)
-            self.image_branch = nn.ModuleDict(
-                {
-                    f'skip{2**level}': nn.Conv2d(skip, width, 1)
-                    for level, (skip, width) in enumerate(
-                        zip(config.stem_channels, widths, strict=True)
-                    )
-                }
-            )
+            for level, (skip, width) in enumerate(zip(config.stem_channels, widths, strict=True)):
+                self.image_branch[f'skip{2**level}'] = nn.Conv2d(skip, width, 1)
 
     def forward(
         self, taps: list[Tensor], grid_hw: tuple[int, int], skips: dict[str, Tensor]
@@ -199,7 +196,7 @@ class DepthHead(nn.Module):
         x = resize(x, (rows * self.patch_size, columns * self.patch_size))
         x = x + position_map(x.shape[1], (x.shape[2], x.shape[3]), aspect, x)
         x = self._add_image(x, skips, 'skip1')
-        gate = self.gate(x).float() if hasattr(self, 'gate') else None
+        gate = None if self.gate is None else self.gate(x).float()
         return scratch.output_conv2(x).float(), gate
 
     def _levels(self, taps: list[Tensor], grid_hw: tuple[int, int]) -> list[Tensor]:
@@ -214,6 +211,6 @@ class DepthHead(nn.Module):
 
     def _add_image(self, x: Tensor, skips: dict[str, Tensor], name: str) -> Tensor:
         """Add a map of the stem to a map of the head at the same resolution."""
-        if not hasattr(self, 'image_branch'):
-            return x
-        return x + self.image_branch[name](skips[name])
+        if name in self.image_branch:
+            x = x + self.image_branch[name](skips[name])
+        return x

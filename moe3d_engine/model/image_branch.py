@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from moe3d_engine.model.config import ModelConfig
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 
 
 class ConvStem(nn.Module):
@@ -21,7 +23,7 @@ class ConvStem(nn.Module):
         widths = (3, *config.stem_channels, config.embed_dim)
         self.stages = nn.ModuleList(
             nn.Conv2d(before, after, 3, stride=1 if before == 3 else 2, padding=1)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            for before, after in pairwise(widths)
         )
 
     def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

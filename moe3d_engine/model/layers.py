@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 ROPE_BASE = 100.0
@@ -74,7 +74,8 @@ class Attention(nn.Module):
         if rope is not None:
             q, k = apply_rope(q, rope), apply_rope(k, rope)
         x = scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v)
-        return self.proj(x.transpose(1, 2).flatten(2))
+        out: Tensor = self.proj(x.transpose(1, 2).flatten(2))
+        return out
 
 
 class Mlp(nn.Module):
@@ -88,7 +89,8 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., dim) to (..., out)."""
-        return self.fc2(self.act(self.fc1(x)))
+        out: Tensor = self.fc2(self.act(self.fc1(x)))
+        return out
 
 
 class LayerScale(nn.Module):
@@ -129,4 +131,5 @@ class Block(nn.Module):
     def forward(self, x: Tensor, rope: RopeTables | None = None) -> Tensor:
         """Return tokens (B, N, dim) after attention and MLP."""
         x = x + self.ls1(self.attn(self.norm1(x), rope))
-        return x + self.ls2(self.mlp(self.norm2(x)))
+        x = x + self.ls2(self.mlp(self.norm2(x)))
+        return x

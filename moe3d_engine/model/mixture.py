@@ -48,10 +48,9 @@ def make_mixture(experts: Tensor, gate: Tensor | None, config: ModelConfig) -> M
     gate : (..., E, H, W) float32 logits; None means one expert.
     config : of the network.
     """
-    pairs = experts.unflatten(EXPERT_AXIS, (config.num_experts, 2))
-    pairs = pairs.clamp(-MAX_EXPONENT, MAX_EXPONENT).exp()
-    depth = pairs[..., 0, :, :]
-    confidence = 1 + pairs[..., 1, :, :]
+    positive = experts.clamp(-MAX_EXPONENT, MAX_EXPONENT).exp()
+    depth = positive[..., 0::2, :, :]
+    confidence = 1 + positive[..., 1::2, :, :]
     if gate is None:
         log_weight = torch.zeros_like(depth)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import math
 from typing import NamedTuple
 
 from moe3d_engine.errors import ShapeError
@@ -13,15 +12,13 @@ from moe3d_engine.model.checkpoint import assign_state
 from moe3d_engine.model.checkpoint import mixture_state_from_vggt
 from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.dpt_head import DepthHead
-from moe3d_engine.model.dpt_head import ResidualConvUnit
-from moe3d_engine.model.image_branch import ConvStem
+from moe3d_engine.model.initialization import break_symmetry
+from moe3d_engine.model.initialization import initialize
 from moe3d_engine.model.mixture import decode_mixture
 from moe3d_engine.model.mixture import make_mixture
 import torch
-from torch import Tensor
 from torch import nn
-
-EXPERT_SPREAD = 0.8  # experts of an untrained network start within exp(+-0.8) of initial_depth
+from torch import Tensor
 
 
 class NetworkOutputs(NamedTuple):
@@ -69,7 +66,7 @@ class Moe3dNet(nn.Module):
         self.aggregator = Aggregator(config)
         self.camera_head = CameraHead(config)
         self.depth_head = DepthHead(config)
-        self._initialize()
+        initialize(self, config)
 
     def forward(
         self, images: Tensor, *, decode: str = 'agree', return_experts: bool = False
@@ -92,11 +89,12 @@ class Moe3dNet(nn.Module):
         self._check_images(images)
         batched = images if images.ndim == 5 else images[None]
         features = self.encode_images(batched.flatten(0, 1))
-        windows = {name: x.unflatten(0, batched.shape[:2]) for name, x in features.items()}
+        windows = {name: _split(x, batched.shape[:2]) for name, x in features.items()}
         outputs = self.reconstruct(windows, decode=decode, return_experts=return_experts)
         if images.ndim == 5:
             return outputs
-        return NetworkOutputs(*(None if x is None else x.squeeze(0) for x in outputs))
+        first = {name: x[0] for name, x in outputs._asdict().items() if x is not None}
+        return NetworkOutputs(**first)
 
     def encode_images(self, images: Tensor) -> dict[str, Tensor]:
         """
@@ -145,16 +143,15 @@ class Moe3dNet(nn.Module):
         )
         mixture = make_mixture(experts, gate, self.config)
         decoded = decode_mixture(mixture, decode, self.config)
-        outputs = NetworkOutputs(
-            *(x.unflatten(0, windows) for x in decoded), pose_encoding=pose_encoding
-        )
+        maps = {name: _split(x, windows) for name, x in decoded._asdict().items()}
+        outputs = NetworkOutputs(**maps, pose_encoding=pose_encoding)
         if not return_experts:
             return outputs
         return outputs._replace(
-            expert_depth=mixture.depth.unflatten(0, windows),
-            expert_scale=mixture.scale.unflatten(0, windows),
-            gate_weights=mixture.log_weight.exp().unflatten(0, windows),
-            gate_log_weights=mixture.log_weight.unflatten(0, windows),
+            expert_depth=_split(mixture.depth, windows),
+            expert_scale=_split(mixture.scale, windows),
+            gate_weights=_split(mixture.log_weight.exp(), windows),
+            gate_log_weights=_split(mixture.log_weight, windows),
         )
 
     def load_vggt_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
@@ -183,16 +180,8 @@ class Moe3dNet(nn.Module):
         Equal experts under an undecided gate would stay equal for ever. This draws the gate's
         weights and shifts the experts' scales a little.
         """
-        if self.config.num_experts == 1:
-            return
-        generator = torch.Generator().manual_seed(seed)
-        hidden, out = self.depth_head.gate[0], self.depth_head.gate[2]
-        nn.init.kaiming_normal_(hidden.weight, nonlinearity='relu', generator=generator)
-        nn.init.normal_(out.weight, std=0.1, generator=generator)
-        shift = 0.1 * torch.randn(self.config.num_experts, generator=generator)
-        with torch.no_grad():
-            scale_bias = self.depth_head.scratch.output_conv2[2].bias[1::2]
-            scale_bias += shift.to(scale_bias)
+        if self.config.num_experts > 1:
+            break_symmetry(self, self.config, seed)
 
     def bake_positions(self, image_hw: tuple[int, int]) -> None:
         """Fix the image size: keep the resized position embedding as a constant, for export."""
@@ -216,46 +205,7 @@ class Moe3dNet(nn.Module):
                 f'{shape[-1]} in shape {shape}. Resize or crop the images first.'
             )
 
-    def _initialize(self) -> None:
-        """Draw random weights that training from scratch can start from."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-            elif isinstance(module, nn.ConvTranspose2d):  # one input pixel per output pixel
-                nn.init.normal_(module.weight, std=module.in_channels**-0.5)
-            elif isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity='linear')
-            if isinstance(module, nn.Linear | nn.modules.conv._ConvNd) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, ResidualConvUnit):
-                nn.init.zeros_(module.conv2.weight)  # else the fusion's sums grow level by level
-            elif isinstance(module, ConvStem):
-                for stage in module.stages:
-                    nn.init.kaiming_normal_(stage.weight, nonlinearity='relu')
-        encoder = self.aggregator.patch_embed
-        for token in (
-            encoder.cls_token,
-            encoder.pos_embed,
-            encoder.register_tokens,
-            self.aggregator.camera_token,
-            self.aggregator.register_token,
-        ):
-            nn.init.trunc_normal_(token, std=0.02)
-        self._initialize_outputs()
 
-    @torch.no_grad()
-    def _initialize_outputs(self) -> None:
-        """Start with spread constant depths, an undecided gate and a camera that looks ahead."""
-        experts = self.config.num_experts
-        last = self.depth_head.scratch.output_conv2[2]
-        nn.init.normal_(last.weight, std=0.02)
-        spread = EXPERT_SPREAD if experts > 1 else 0.0
-        last.bias[0::2] = math.log(self.config.initial_depth) + torch.linspace(
-            -spread, spread, experts
-        )
-        if experts > 1:
-            nn.init.zeros_(self.depth_head.gate[2].weight)
-        # Four equal corrections add up to no rotation and a field of view of one radian.
-        pose = self.camera_head.pose_branch.fc2
-        pose.bias.copy_(torch.tensor([0, 0, 0, 0, 0, 0, 0.25, 0.25, 0.25]))
+def _split(x: Tensor, windows: torch.Size) -> Tensor:
+    """Split the first axis, (B * V, ...), into windows (B, V, ...)."""
+    return x.reshape(*windows, *x.shape[1:])

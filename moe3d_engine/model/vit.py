@@ -6,8 +6,8 @@ from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.image_branch import ConvStem
 from moe3d_engine.model.layers import Block
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 NUM_REGISTERS = 4
@@ -58,7 +58,7 @@ class VisionTransformer(nn.Module):
         if grid_hw == (self.grid, self.grid):
             return self.pos_embed
         table = self.pos_embed.float()
-        square = table[:, 1:].unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
+        square = table[:, 1:].transpose(1, 2).reshape(1, -1, self.grid, self.grid)
         resized = interpolate(square, size=grid_hw, mode='bicubic', antialias=True)
         return torch.cat((table[:, :1], resized.permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
 

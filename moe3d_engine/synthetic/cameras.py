@@ -10,6 +10,7 @@ from moe3d_engine.synthetic.tracing import Tracer
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
+from numpy.typing import NDArray
 
 Rng: TypeAlias = np.random.Generator
 _CLEARANCE_M = 0.45  # from the bounding boxes of things
@@ -160,9 +161,10 @@ def _coarse_intrinsics(intrinsics: Float64Array) -> Float64Array:
     return np.asarray(np.diag(scale) @ intrinsics)
 
 
-def _coarse_hits(tracer: Tracer, coarse: Float64Array, pose: Float64Array) -> tuple[
-    Float32Array, np.ndarray
-]:
+def _coarse_hits(
+    tracer: Tracer, coarse: Float64Array, pose: Float64Array
+) -> tuple[Float32Array, NDArray[np.int32]]:
+    """Return depth, with a finite sky, and the faces of a coarse image."""
     y, x = np.mgrid[: _COARSE_HW[0], : _COARSE_HW[1]]
     hits = tracer.first_hits(pose[:3, 3], pixel_rays(coarse, pose, x, y).reshape(-1, 3))
     return np.minimum(hits.distance, np.float32(_FAR_M)), hits.face

@@ -84,7 +84,7 @@ def _write_shard(
     partial.rename(path)
 
 
-class SyntheticDataset(Sequence[SyntheticSet]):
+class SyntheticDataset:
     """
     The sets of a folder, in the order of their seeds.
 
@@ -105,12 +105,8 @@ class SyntheticDataset(Sequence[SyntheticSet]):
         """Return the number of sets."""
         return int(self._ends[-1])
 
-    def __getitem__(self, index: Any) -> Any:
-        """Return one set (a copy in memory), or a list of sets for a slice."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if index < 0:
-            index += len(self)
+    def __getitem__(self, index: int) -> SyntheticSet:
+        """Return one set, copied into memory."""
         if not 0 <= index < len(self):
             raise IndexError(f'Set {index} of {len(self)}.')
         number = bisect_right(self._ends, index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TypeAlias
 
 from moe3d_engine.synthetic.meshes import box
@@ -118,7 +119,7 @@ def shelf(rng: Rng, palette: Palette) -> Item:
     levels = np.linspace(0.04, h - t, max(2, round(h / rng.uniform(0.28, 0.42)) + 1))
     for z in levels:
         item.add(box(w - 2 * t, d, t).moved((0, 0, z)), wood)
-    for low, high in zip(levels[:-1], levels[1:], strict=True):
+    for low, high in pairwise(levels):
         clear = high - low - t
         if rng.random() < 0.6:
             _book_row(rng, palette, item, w - 2 * t, d, low + t, clear)
@@ -233,8 +234,9 @@ def bicycle(rng: Rng, palette: Palette) -> Item:
         upright = rotation_x(np.pi / 2)
         item.add(torus(r - 0.02, 0.018, 28).turned(upright, (x, 0.018, r)), black)
         for angle in np.linspace(0, np.pi, 8, endpoint=False):
+            hub = np.array([x, 0, r])
             spoke = (r - 0.03) * np.array([np.cos(angle), 0, np.sin(angle)])
-            item.add(rod((x, 0, r) - spoke, (x, 0, r) + spoke, 0.002), palette.metal)
+            item.add(rod(hub - spoke, hub + spoke, 0.002), palette.metal)
     crank, seat, head = (-0.08, 0, 0.28), (-0.2, 0, 0.85), (0.36, 0, 0.8)
     for a, b in ((crank, seat), (crank, head), (seat, head), (seat, (-0.52, 0, r)),
                  (crank, (-0.52, 0, r)), (head, (0.52, 0, r))):

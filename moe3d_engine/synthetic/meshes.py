@@ -99,12 +99,14 @@ def smooth_normals(vertices: NDArray[Any], faces: NDArray[np.int32]) -> NDArray[
             normals[:, axis] += np.bincount(
                 faces[:, i], face_normals[:, axis], minlength=len(vertices)
             )
-    return normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12)
+    return np.asarray(normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-12))
 
 
 def _box_template() -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int32]]:
     """Return corners in [-.5, .5]^3, normals and faces of a cube with 4 vertices per side."""
-    corners, normals, faces = [], [], []
+    corners: list[NDArray[Any]] = []
+    normals: list[NDArray[Any]] = []
+    faces: list[list[int]] = []
     for axis in range(3):
         for sign in (-1, 1):
             n = np.zeros(3)
@@ -125,7 +127,8 @@ def box(size_x: float, size_y: float, size_z: float) -> Mesh:
     vertices = _BOX_CORNERS * (size_x, size_y, size_z)
     uvs = np.empty((24, 2))
     uvs[:8], uvs[8:16], uvs[16:] = vertices[:8, 1:], vertices[8:16, ::2], vertices[16:, :2]
-    return Mesh(vertices + (0, 0, size_z / 2), _BOX_NORMALS, uvs, _BOX_FACES)
+    vertices[:, 2] += size_z / 2
+    return Mesh(vertices, _BOX_NORMALS, uvs, _BOX_FACES)
 
 
 def grid(points: NDArray[Any], closed_normals: NDArray[Any] | None = None) -> Mesh:
@@ -242,7 +245,10 @@ def superellipsoid(size: ArrayLike, roundness: tuple[float, float], segments: in
         ],
         axis=-1,
     )
-    return grid(points)
+    body = grid(points)
+    x, y, z = body.vertices.T
+    body.uvs[:] = np.stack([x + 0.4 * z, y + z], axis=1)  # no poles in the pattern
+    return body
 
 
 def blob(rng: np.random.Generator, radius: float, segments: int = 18) -> Mesh:

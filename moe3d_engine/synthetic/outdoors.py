@@ -44,7 +44,7 @@ def outdoors(rng: Rng, bank: TextureBank) -> Stage:
         thing = make(rng, palette)
         spot = np.append(rng.uniform(-4.5, 4.5, 2), -0.03)
         item.place(thing, spot, rng.uniform(0, 6.3))
-        targets.append(spot + (0, 0, min(0.6 * thing.height, 1.4)))
+        targets.append(np.array([spot[0], spot[1], min(0.6 * thing.height, 1.4)]))
     if rng.random() < 0.6:
         add_house(rng, palette, item, rng.uniform(4, 9))
     for _ in range(int(rng.integers(2, 10))):

@@ -172,7 +172,7 @@ class _View:
         hit = self._hits.face >= 0
         image = np.empty((len(hit), 3), np.float32)
         image[~hit] = sky_radiance(self._scene, self._rays[~hit])
-        points = self._points(Hits(*(a[hit] for a in self._hits)), self._rays[hit])
+        points = self._points(self._hits.where(hit), self._rays[hit])
         self._facet[hit] = _facets(points)
         edges = _differs(self._facet.reshape(self._hw))
         for light in self._scene.lights:
@@ -183,8 +183,10 @@ class _View:
                 edges |= _spread(seen.reshape(self._hw), 3) & hit
             self._visibility.append(seen)
         rays = _OPENNESS_RAYS if self._photo else 1
-        openness = sum(ambient_visibility(self._tracer, points, self._rng) for _ in range(rays))
-        self._openness = self._smooth(self._full(hit, np.asarray(openness) / rays))
+        openness = np.zeros(len(points.part), np.float32)
+        for _ in range(rays):
+            openness += ambient_visibility(self._tracer, points, self._rng) / np.float32(rays)
+        self._openness = self._smooth(self._full(hit, openness))
         visibility = [seen[hit] for seen in self._visibility]
         image[hit] = shade(self._scene, points, visibility, self._openness[hit])
         return image, edges
@@ -194,7 +196,7 @@ class _View:
     ) -> None:
         """Take more samples of a lamp where it is partly hidden, and smooth their noise."""
         mixed = _spread(seen.reshape(self._hw), 9) & hit
-        some = SurfacePoints(*(a[mixed[hit]] for a in points))
+        some = points.where(mixed[hit])
         for _ in range(_PENUMBRA_RAYS - 1):
             seen[mixed] += self._seen(some, light)
         seen[mixed] /= _PENUMBRA_RAYS
@@ -207,15 +209,16 @@ class _View:
         hit = hits.face >= 0
         colours = np.empty((len(rays), 3), np.float32)
         colours[~hit] = sky_radiance(self._scene, rays[~hit])
-        points = self._points(Hits(*(a[hit] for a in hits)), rays[hit])
+        points = self._points(hits.where(hit), rays[hit])
         near = self._same_facet_near(_facets(points), x[hit], y[hit])
         trace = (near < 0) | (not self._photo)
-        some = SurfacePoints(*(a[trace] for a in points))
+        some = points.where(trace)
         visibility = []
         for light, known in zip(self._scene.lights, self._visibility, strict=True):
             seen = known[near]
-            rays_each = _PENUMBRA_RAYS if self._photo else 1
-            seen[trace] = sum(self._seen(some, light) for _ in range(rays_each)) / rays_each
+            seen[trace] = self._seen(some, light)
+            if self._photo:
+                seen[trace] = (seen[trace] + self._seen(some, light)) / 2
             visibility.append(seen)
         colours[hit] = shade(self._scene, points, visibility, self._openness[near])
         return colours

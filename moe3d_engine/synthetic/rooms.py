@@ -12,6 +12,8 @@ from moe3d_engine.synthetic.meshes import box
 from moe3d_engine.synthetic.meshes import cylinder
 from moe3d_engine.synthetic.meshes import quad
 from moe3d_engine.synthetic.meshes import rotation_x
+from moe3d_engine.synthetic.meshes import rotation_z
+from moe3d_engine.synthetic.meshes import tube
 from moe3d_engine.synthetic.objects import cable
 from moe3d_engine.synthetic.objects import fill_surface
 from moe3d_engine.synthetic.scene import Item
@@ -123,7 +125,7 @@ def _shell(rng: Rng, palette: Palette, item: Item, size: NDArray[Any]) -> list[N
         material = accent if side == 0 and rng.random() < 0.4 else paint
         if rng.random() < 0.45:
             windows.append(_window_wall(rng, palette, wall, length, h, material))
-            windows[-1] = middle + rotation(yaw) @ windows[-1]
+            windows[-1] = middle + rotation_z(yaw) @ windows[-1]
         else:
             wall.add(box(length, 0.1, h).moved((0, 0.05, 0)), material, shell=True)
             if rng.random() < 0.4:
@@ -134,12 +136,6 @@ def _shell(rng: Rng, palette: Palette, item: Item, size: NDArray[Any]) -> list[N
             wall.add(edge, skirting, shell=True)
         item.place(wall, middle, yaw)
     return windows
-
-
-def rotation(yaw: float) -> Float64Array:
-    """Return the rotation about z by `yaw`."""
-    c, s = np.cos(yaw), np.sin(yaw)
-    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
 
 
 def _window_wall(
@@ -216,12 +212,12 @@ def _furnish(
         thing = _WALL_MAKERS[int(rng.integers(len(_WALL_MAKERS)))](rng, palette)
         yaw, length, middle = _wall_frame(int(rng.integers(4)), size)
         along = rng.uniform(-1, 1) * max(length / 2 - thing.half_x - 0.05, 0)
-        spot = middle + rotation(yaw) @ np.array([along, -thing.half_y - 0.04, 0])
+        spot = middle + rotation_z(yaw) @ np.array([along, -thing.half_y - 0.04, 0])
         half = (thing.half_x, thing.half_y)
         half_x, half_y = half if abs(np.cos(yaw)) > 0.5 else half[::-1]
         if floor.claim(spot[0], spot[1], half_x, half_y):
             item.place(thing, spot, yaw)
-            targets.append(spot + (0, 0, 0.6 * thing.height))
+            targets.append(np.array([spot[0], spot[1], 0.6 * thing.height]))
     for _ in range(int(rng.integers(3, 9))):
         thing = _FREE_MAKERS[int(rng.integers(len(_FREE_MAKERS)))](rng, palette)
         x, y = rng.uniform(-1, 1, 2) * size[:2] / 2
@@ -243,7 +239,7 @@ def _chairs_around(
             yaw = side * np.pi / 2
             reach = main.half_y if side % 2 == 0 else main.half_x
             gap = rng.uniform(0.0, 0.3)
-            out = rotation(yaw) @ np.array([rng.normal(0, 0.15), reach + gap, 0])
+            out = rotation_z(yaw) @ np.array([rng.normal(0, 0.15), reach + gap, 0])
             x, y = centre[0] + out[0], centre[1] + out[1]
             if abs(x) < floor.half_x - 0.3 and abs(y) < floor.half_y - 0.3:
                 item.place(seat, (x, y, 0), yaw + rng.normal(0, 0.2))
@@ -265,7 +261,7 @@ def _floor_things(rng: Rng, palette: Palette, item: Item, size: NDArray[Any]) ->
         a, b = rng.uniform(-0.5, 0.5, (2, 2)) * size[:2]
         t = np.linspace(0, 1, 16)[:, None]
         path = np.append(a + (b - a) * t, size[2] - 0.3 - 0.9 * t * (1 - t), axis=1)
-        item.add(furniture.tube(path, 0.006, 5), palette.paint((0.05, 0.9)))
+        item.add(tube(path, 0.006, 5), palette.paint((0.05, 0.9)))
 
 
 def _lamp(rng: Rng, palette: Palette, item: Item, size: NDArray[Any]) -> NDArray[Any]:

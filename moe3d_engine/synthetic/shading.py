@@ -27,6 +27,13 @@ class SurfacePoints(NamedTuple):
     albedo: Float32Array
     to_viewer: Float32Array
 
+    def where(self, mask: NDArray[np.bool_]) -> SurfacePoints:
+        """Return the points that a mask chooses."""
+        return SurfacePoints(
+            self.position[mask], self.normal[mask], self.lifted[mask], self.part[mask],
+            self.albedo[mask], self.to_viewer[mask],
+        )
+
 
 def surface_points(
     scene: Scene, hits: Hits, origin: NDArray[Any], directions: Float32Array, pixel_rad: float

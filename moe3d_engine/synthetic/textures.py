@@ -75,7 +75,7 @@ class TextureBank:
 
     def _colours(self, index: NDArray[Any]) -> NDArray[np.float32]:
         packed = self.texels[index]
-        return packed.view(np.uint8).reshape(-1, 4)[:, :3].astype(np.float32)
+        return np.asarray(packed.view(np.uint8).reshape(-1, 4)[:, :3], np.float32)
 
 
 @lru_cache(maxsize=2)
@@ -125,7 +125,7 @@ def random_colour(
     value: tuple[float, float] = (0.2, 0.95),
 ) -> NDArray[Any]:
     """Return an RGB colour in the given ranges; of all hues, warm ones are the most common."""
-    if hue == (0, 1) and rng.random() < 0.5:
+    if hue[1] - hue[0] >= 1 and rng.random() < 0.5:
         hue = (0.0, 0.15)
     low, high = saturation
     h, s, v = rng.uniform(*hue), low + (high - low) * rng.random() ** 1.6, rng.uniform(*value)
@@ -133,7 +133,7 @@ def random_colour(
 
 
 def _mix(mask: Image, a: NDArray[Any], b: NDArray[Any]) -> Image:
-    return mask[..., None] * a + (1 - mask[..., None]) * b
+    return np.asarray(mask[..., None] * a + (1 - mask[..., None]) * b)
 
 
 def _coordinates() -> tuple[Image, Image]:
@@ -206,7 +206,8 @@ def _tiles(rng: Rng) -> Image:
     cells = int(rng.choice([2, 4, 6]))
     joint = ((x * cells) % 1 < 0.035) | ((y * cells) % 1 < 0.035)
     base = random_colour(rng, saturation=(0.02, 0.5), value=(0.5, 0.95))
-    shade = rng.uniform(0.82, 1.05, (cells, cells))[(y * cells).astype(int), (x * cells).astype(int)]
+    row, column = (y * cells).astype(int), (x * cells).astype(int)
+    shade = rng.uniform(0.82, 1.05, (cells, cells))[row, column]
     shade = shade * (0.88 + 0.2 * fractal(rng, 4, 6))
     return np.where(joint[..., None], base * rng.uniform(0.3, 0.7), base * shade[..., None])
 
@@ -273,7 +274,7 @@ def _print(rng: Rng) -> Image:
 
 def _collage(rng: Rng) -> Image:
     """Pictures and posters: a sky-and-land scene or discs and polygons, like a photograph."""
-    x, y = _coordinates()
+    _, y = _coordinates()
     top, bottom = random_colour(rng, value=(0.4, 1)), random_colour(rng)
     image = _mix(y, bottom, top)
     for _ in range(rng.integers(2, 5)):

@@ -20,6 +20,12 @@ class Hits(NamedTuple):
     barycentric: Float32Array  # (N, 2), weights of the second and third corner
     normal: Float32Array  # (N, 3) geometric, not normalised
 
+    def where(self, mask: NDArray[np.bool_]) -> Hits:
+        """Return the hits that a mask chooses."""
+        return Hits(
+            self.distance[mask], self.face[mask], self.barycentric[mask], self.normal[mask]
+        )
+
 
 class Tracer:
     """A scene and its ray tracing structure."""

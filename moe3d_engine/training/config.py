@@ -45,8 +45,8 @@ class TrainConfig:
     num_experts: int = 4
     steps: int = 6000
     batch_size: int = 4
-    view_counts: tuple[int, ...] = (2, 3, 4)
-    learning_rate: float = 8e-4
+    view_counts: tuple[int, ...] = (1, 2, 3, 4)
+    learning_rate: float = 6e-4
     weight_decay: float = 0.05
     warmup_steps: int = 200
     decay_share: float = 0.35
