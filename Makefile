@@ -21,7 +21,7 @@ demo: $(VENV)/.demo
 	$(BIN)/moe3d demo $(if $(BAG),--bag "$(BAG)") --out "$(OUT)"
 
 test: lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --timeout 180
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

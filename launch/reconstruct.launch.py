@@ -19,13 +19,9 @@ from launch_ros.actions import Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
+from moe3d_ros.share import fast_dds_environment
 
 CONFIG = Path(__file__).resolve().parent.parent / 'config'
-
-# The variable that names the middleware's profile. Setting both makes Kilted print a warning.
-FAST_DDS_3_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
-FAST_DDS_2_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
-FAST_DDS_2_DISTRIBUTIONS = ('humble', 'iron', 'jazzy')
 
 # Topics that config/reconstruct.rviz shows, below ~/camera of the node /moe3d.
 RVIZ_TOPICS = ('points', 'color/image_rect', 'depth/image_rect', 'boundary_confidence')
@@ -93,7 +89,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         for argument in ARGUMENTS
     }
     sim_time = {'use_sim_time': value['use_sim_time'] == 'true'}
-    environment = fast_dds_profile(context)
+    environment = fast_dds_environment(context.environment)
     node = LifecycleNode(
         package='moe3d_ros',
         executable='moe3d_node',
@@ -101,7 +97,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         namespace=value['namespace'],
         parameters=[
             value['params_file'],
-            {'camera': value['camera'], 'input.transport': value['transport'], **sim_time},
+            {'camera.name': value['camera'], 'input.transport': value['transport'], **sim_time},
         ],
         remappings=[
             (f'{value["camera"]}/image_raw', value['image_topic']),
@@ -125,16 +121,6 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         condition=IfCondition(value['rviz']),
     )
     return [*(autostart(node) if value['autostart'] == 'true' else []), node, rviz]
-
-
-def fast_dds_profile(context: LaunchContext) -> dict[str, str]:
-    """Return the variable that names the shipped profile, unless the user has set his own."""
-    environment = context.environment
-    if FAST_DDS_3_VARIABLE in environment or FAST_DDS_2_VARIABLE in environment:
-        return {}
-    is_fast_dds_2 = environment.get('ROS_DISTRO') in FAST_DDS_2_DISTRIBUTIONS
-    variable = FAST_DDS_2_VARIABLE if is_fast_dds_2 else FAST_DDS_3_VARIABLE
-    return {variable: str(CONFIG / 'fastdds.xml')}
 
 
 def autostart(node: LifecycleNode) -> list[LaunchDescriptionEntity]:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 import logging
 from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
-import cv2
 from moe3d_engine.errors import InputError
+from moe3d_engine.image_messages import decode_compressed
+from moe3d_engine.image_messages import decode_raw
 from moe3d_engine.types import Float64Array
-from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
 from rosbags.highlevel import AnyReader
 from rosbags.highlevel.anyreader import AnyReaderError
-from rosbags.image import image_to_cvimage
-from rosbags.image.image import ImageError
-from rosbags.image.image import to_cvtype
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 
@@ -158,7 +154,8 @@ def _read_views(
         except KeyError:
             unpaired += 1
             continue
-        image = decode_image(message, connection.msgtype == _COMPRESSED)
+        decode = decode_compressed if connection.msgtype == _COMPRESSED else decode_raw
+        image = decode(message)
         views.append(View(image, intrinsics, _stamp_ns(message), message.header.frame_id))
     if unpaired:
         logger.warning('%d images have no camera_info of their stamp: left out.', unpaired)
@@ -168,34 +165,6 @@ def _read_views(
             f'stamp). Give the intrinsics with --intrinsics.'
         )
     return views
-
-
-def decode_image(message: Message, compressed: bool) -> UInt8Array:
-    """
-    Return the RGB image (H, W, 3) of a message.
-
-    Raises
-    ------
-    InputError
-        If the data are truncated or the encoding is unknown.
-    """
-    if compressed:
-        decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise InputError(f'A compressed image ({message.format}) cannot be decoded.')
-        return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
-    try:
-        _, _, type_name, channels = to_cvtype(message.encoding)
-        row_bytes = message.width * channels * np.dtype(type_name).itemsize
-        rows = np.asarray(message.data, np.uint8)[: message.height * message.step]
-        rows = rows.reshape(message.height, message.step)[:, :row_bytes]  # rows may be padded
-        dense = replace(message, data=np.ascontiguousarray(rows).ravel(), step=row_bytes)
-        return np.array(image_to_cvimage(dense, 'rgb8'), np.uint8)
-    except (ImageError, ValueError, TypeError) as error:
-        raise InputError(
-            f'A {message.width}x{message.height} image ({message.encoding}, step {message.step}, '
-            f'{len(message.data)} bytes) cannot be decoded: {error}.'
-        ) from error
 
 
 def _stamp_ns(message: Message) -> int:

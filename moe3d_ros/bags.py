@@ -83,11 +83,14 @@ def read_topics(path: Path) -> dict[str, BagTopic]:
         If the bag cannot be read.
     """
     with _open_reader(path) as reader:
-        return {
-            c.topic: BagTopic(c.topic, c.msgtype, c.msgcount, _offered_qos(c))
-            for c in reader.connections
-            if c.msgcount
-        }
+        by_name: dict[str, list[Connection]] = {}
+        for connection in reader.connections:
+            by_name.setdefault(connection.topic, []).append(connection)
+        topics = [
+            BagTopic(name, group[0].msgtype, sum(c.msgcount for c in group), _offered_qos(group))
+            for name, group in by_name.items()
+        ]
+    return {topic.name: topic for topic in topics if topic.count}
 
 
 def read_messages(path: Path, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
@@ -105,7 +108,7 @@ def read_messages(path: Path, topics: Collection[str] | None = None) -> Iterator
         If the bag cannot be read.
     """
     with _open_reader(path) as reader:
-        for connection, log_ns, data in reader.messages(_connections(reader, topics)):
+        for connection, log_ns, data in _messages(reader, topics):
             yield BagMessage(connection.topic, log_ns, bytes(data))
 
 
@@ -119,7 +122,7 @@ def read_decoded(path: Path, topics: Collection[str]) -> Iterator[tuple[str, int
         If the bag cannot be read.
     """
     with _open_reader(path) as reader:
-        for connection, log_ns, data in reader.messages(_connections(reader, topics)):
+        for connection, log_ns, data in _messages(reader, topics):
             yield connection.topic, log_ns, reader.deserialize(data, connection.msgtype)
 
 
@@ -231,14 +234,18 @@ def _open_reader(path: Path) -> Iterator[AnyReader]:
         raise InputError(f'The bag {path} cannot be read: {error}') from error
 
 
-def _connections(reader: AnyReader, topics: Collection[str] | None) -> list[Connection]:
-    """Return the connections of the topics."""
-    return [c for c in reader.connections if topics is None or c.topic in topics]
+def _messages(
+    reader: AnyReader, topics: Collection[str] | None
+) -> Iterator[tuple[Connection, int, bytes]]:
+    """Yield the messages of some topics."""
+    connections = [c for c in reader.connections if topics is None or c.topic in topics]
+    if connections:  # rosbags takes an empty list for all of them
+        yield from reader.messages(connections)
 
 
-def _offered_qos(connection: Connection) -> OfferedQos:
+def _offered_qos(connections: Collection[Connection]) -> OfferedQos:
     """Return what all publishers of a recorded topic offered together."""
-    profiles = getattr(connection.ext, 'offered_qos_profiles', [])
+    profiles = [p for c in connections for p in getattr(c.ext, 'offered_qos_profiles', [])]
     return OfferedQos(
         reliable=all(p.reliability != QosReliability.BEST_EFFORT for p in profiles),
         transient_local=bool(profiles)
@@ -268,10 +275,10 @@ def _first_messages(path: Path, topics: dict[str, BagTopic]) -> dict[str, Messag
     """Return the first message of each image and camera_info topic."""
     first: dict[str, Message] = {}
     with _open_reader(path) as reader:
-        for connection in reader.connections:
-            if topics[connection.topic].type in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO):
-                _, _, data = next(reader.messages([connection]))
-                first[connection.topic] = reader.deserialize(data, connection.msgtype)
+        for topic in topics.values():
+            if topic.type in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO):
+                connection, _, data = next(_messages(reader, [topic.name]))
+                first[topic.name] = reader.deserialize(data, connection.msgtype)
     return first
 
 

@@ -1,4 +1,4 @@
-"""What several folders of tests need: a domain of one's own and an installation by colcon."""
+"""What several folders need: a domain of one's own, an installation, tiny weights on disk."""
 
 from __future__ import annotations
 
@@ -64,3 +64,24 @@ def installed_environment(colcon_install: Path) -> dict[str, str]:
         text=True,
     ).stdout
     return dict(line.split('=', 1) for line in printed.split('\0') if line)
+
+
+@pytest.fixture(scope='session')
+def tiny_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export a tiny random network (56 x 70, four views, metric); return its card's path."""
+    torch = pytest.importorskip('torch')
+    pytest.importorskip('onnxscript')
+    from moe3d_engine.build.export import export_weights
+    from moe3d_engine.model import Moe3dNet
+    from moe3d_engine.model import preset
+
+    torch.manual_seed(0)
+    network = Moe3dNet(preset('tiny'))
+    network.break_symmetry(0)
+    with torch.no_grad():
+        network.depth_head.scratch.output_conv2[2].weight *= 8  # depth that varies
+    folder = tmp_path_factory.mktemp('tiny')
+    card = export_weights(
+        network, folder, name='tiny', input_hw=(56, 70), max_views=4, metric=True, training={}
+    ).card
+    return card.folder / f'{card.name}.json'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import logging
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from openvino import InferRequest
 
+_LOGGER = logging.getLogger(__name__)
 PRECISIONS = ('auto', 'f32', 'bf16')
 
 
@@ -118,6 +120,7 @@ def open_openvino(
     }
     if threads is not None:
         settings['INFERENCE_NUM_THREADS'] = threads
+    _LOGGER.info('OpenVINO computes %s in %s.', card.name, precision)
     requests = []
     for graph in ('image_encoder', 'reconstruct'):
         path = card.verified_file(graph)

@@ -89,9 +89,8 @@ def open_torch(card: WeightsCard, *, threads: int | None = None) -> TorchBackend
         If torch is not installed.
     """
     try:
-        import torch
-
         from moe3d_engine.model.checkpoint import load_weights
+        import torch
     except ImportError as error:
         raise BackendError(
             f'The backend torch needs the packages torch and safetensors ({error}). Install '

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from copy import deepcopy
+import logging
 from pathlib import Path
 from typing import Any
+import warnings
 
-from google.protobuf.message import Message
 from moe3d_engine.errors import EngineError
 from moe3d_engine.model import Moe3dNet
 import numpy as np
 import onnx
 from onnx import numpy_helper
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 
 OPSET = 20
 OUTPUTS = ('depth', 'boundary_confidence', 'agreement', 'depth_confidence', 'pose_encoding')
@@ -60,7 +60,7 @@ def export_onnx(
 
     Parameters
     ----------
-    network : on the CPU; it stays as it is.
+    network : on the CPU; afterwards it takes images of this size only.
     input_hw : (H, W) of the images in pixels, multiples of the patch size.
     folder : existing folder to write to.
     name : name of the weights.
@@ -74,13 +74,12 @@ def export_onnx(
     EngineError
         If the exporter froze a dynamic axis.
     """
-    network = deepcopy(network).eval()  # baking fixes the image size, in the copy alone
     network.bake_positions(input_hw)
     images = torch.rand(3, 3, *input_hw, generator=torch.Generator().manual_seed(0))
     num_views = torch.export.Dim('num_views', min=1, max=64)
     num_published = torch.export.Dim('num_published', min=1, max=64)
     with torch.no_grad():
-        features = network.encode_images(images)
+        features = network.eval().encode_images(images)
     graphs = {
         'image_encoder': _trace(
             ImageEncoder(network), (images,), ({0: num_views},), ['images'], list(features)
@@ -111,17 +110,25 @@ def _trace(
     input_names: list[str],
     output_names: list[str],
 ) -> onnx.ModelProto:
-    """Run the exporter."""
-    program = torch.onnx.export(
-        module.eval(),
-        inputs,
-        dynamo=True,
-        opset_version=OPSET,
-        dynamic_shapes=dynamic_shapes,
-        input_names=input_names,
-        output_names=output_names,
-        verbose=False,
-    )
+    """Run the exporter, without its remarks on packages that the network does not need."""
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            program = torch.onnx.export(
+                module.eval(),
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=dynamic_shapes,
+                input_names=input_names,
+                output_names=output_names,
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(level)
     assert program is not None  # with dynamo=True it never is
     return program.model_proto
 
@@ -150,9 +157,8 @@ def check_dynamic_axes(graph: onnx.ModelProto, role: str) -> None:
 
 def store_half(graph: onnx.ModelProto) -> None:
     """Store each large float32 weight that float16 holds exactly as float16 behind a Cast."""
-    weights = graph.graph.initializer
     casts = []
-    for index, weight in enumerate(weights):
+    for weight in graph.graph.initializer:
         values = numpy_helper.to_array(weight)
         if values.dtype != np.float32 or values.size < _LARGE:
             continue
@@ -164,7 +170,7 @@ def store_half(graph: onnx.ModelProto) -> None:
         casts.append(
             onnx.helper.make_node('Cast', [stored], [weight.name], to=onnx.TensorProto.FLOAT)
         )
-        weights[index].CopyFrom(numpy_helper.from_array(half, stored))
+        weight.CopyFrom(numpy_helper.from_array(half, stored))
     nodes = [*casts, *graph.graph.node]
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
@@ -178,11 +184,11 @@ def strip_provenance(graph: onnx.ModelProto) -> None:
                 message.ClearField(field)
 
 
-def _messages(message: Any) -> Iterator[Any]:
+def _messages(message: Any) -> Iterator[Any]:  # noqa: ANN401 (protobuf has no types here)
     """Yield a protobuf message and all messages inside."""
     yield message
     for descriptor, value in message.ListFields():
         if descriptor.message_type is None:  # a number or a text
             continue
-        for child in [value] if isinstance(value, Message) else value:
+        for child in [value] if hasattr(value, 'DESCRIPTOR') else value:
             yield from _messages(child)

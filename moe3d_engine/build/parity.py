@@ -88,8 +88,8 @@ def check_parity(
     """
     images = textured_images(num_views, reference.spec.input_hw)
     publish = range(num_views)
-    results = [b.reconstruct(b.encode(images), publish) for b in (reference, other)]
-    errors = compare_outputs(*results, precision)
+    expected, found = (b.reconstruct(b.encode(images), publish) for b in (reference, other))
+    errors = compare_outputs(expected, found, precision)
     wrong = [name for name, error in errors.items() if not error.within]
     if wrong:
         details = '; '.join(

@@ -45,7 +45,7 @@ class Aggregator(nn.Module):
 
         Returns
         -------
-        `tokens` (N, h, w, C) and, with a conv stem, its maps `skip1`, `skip2`, ...
+        `tokens` (N, h, w, C) and, with an image branch, the maps `skip1`, `skip2`, ...
         """
         mean = torch.tensor(IMAGE_MEAN, device=images.device)[:, None, None]
         std = torch.tensor(IMAGE_STD, device=images.device)[:, None, None]
@@ -73,10 +73,13 @@ class Aggregator(nn.Module):
         x = torch.cat((special.to(tokens.dtype), tokens.flatten(2, 3)), dim=2)
         rope = rope_tables((rows, columns), NUM_SPECIAL, self.head_dim, tokens.device)
         window_rope = RopeTables(*(table.repeat(views, 1) for table in rope))
-        outputs = []
-        for frame_block, global_block in zip(self.frame_blocks, self.global_blocks, strict=True):
+        last = len(self.frame_blocks) - 1
+        outputs = {}
+        for index, (frame_block, global_block) in enumerate(
+            zip(self.frame_blocks, self.global_blocks, strict=True)
+        ):
             frame = frame_block(x.flatten(0, 1), rope).unflatten(0, (batch, views))
             x = global_block(frame.flatten(1, 2), window_rope).unflatten(1, (views, -1))
-            outputs.append((frame, x))
-        joined = {index: torch.cat(outputs[index], dim=-1) for index in {*self.taps, -1}}
-        return [joined[tap] for tap in self.taps], joined[-1]
+            if index in self.taps or index == last:
+                outputs[index] = torch.cat((frame, x), dim=-1)
+        return [outputs[tap] for tap in self.taps], outputs[last]

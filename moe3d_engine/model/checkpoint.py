@@ -49,7 +49,7 @@ def mixture_state_from_vggt(
     CheckpointError
         If tensors are missing, unexpected or of another shape.
     """
-    given = {k: v for k, v in state_dict.items() if not k.startswith(IGNORED_PREFIXES)}
+    given = {k: v.float() for k, v in state_dict.items() if not k.startswith(IGNORED_PREFIXES)}
     check_names(given, vggt_shapes(network), source='VGGT')
     experts = network.config.num_experts
     for name in [name for name in given if name.startswith(EXPERT_PREFIX)]:
@@ -151,7 +151,7 @@ def load_weights(path: Path) -> Moe3dNet:
         config = ModelConfig(**json.loads(metadata[CONFIG_KEY]))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f'Cannot read the weights {path}: {error}.') from error
-    except (KeyError, TypeError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(
             f'{path} does not hold the configuration of a network ({error}). Write weights with '
             'moe3d_engine.model.checkpoint.save_weights.'

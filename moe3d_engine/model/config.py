@@ -177,6 +177,7 @@ PRESETS = {
         num_experts=2,
         expert_hidden=8,
         gate_hidden=8,
+        layer_scale=1.0,
     ),
 }
 

@@ -20,6 +20,7 @@ class ConvStem(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.has_image_branch = config.image_branch
         widths = (3, *config.stem_channels, config.embed_dim)
         self.stages = nn.ModuleList(
             nn.Conv2d(before, after, 3, stride=1 if before == 3 else 2, padding=1)
@@ -37,11 +38,13 @@ class ConvStem(nn.Module):
         Returns
         -------
         patches : (N, embed_dim, H / patch, W / patch).
-        skips : `skip1`, `skip2`, ...: the map at each stride, (N, C, H / stride, W / stride).
+        skips : `skip1`, `skip2`, ...: the map at each stride, (N, C, H / stride, W / stride);
+            none without an image branch.
         """
         skips = {}
         x = images.contiguous(memory_format=torch.channels_last)
         for index, stage in enumerate(self.stages[:-1]):
             x = stage(x).relu()
-            skips[f'skip{2**index}'] = x
+            if self.has_image_branch:
+                skips[f'skip{2**index}'] = x
         return self.stages[-1](x), skips

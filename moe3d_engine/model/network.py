@@ -106,7 +106,7 @@ class Moe3dNet(nn.Module):
 
         Returns
         -------
-        Features by name; the first axis of each is N. `tokens` (N, h, w, C) and the stem's maps.
+        Features by name, each (N, ...): `tokens` (N, h, w, C) and the image branch's maps.
         """
         return self.aggregator.encode_images(images)
 

@@ -64,7 +64,7 @@ class VisionTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """
-        Return patch tokens (N, h, w, dim) and the stem's maps.
+        Return patch tokens (N, h, w, dim) and the image branch's maps.
 
         Parameters
         ----------

@@ -205,7 +205,7 @@ def sphere(radius: float, segments: int = 20) -> Mesh:
 
 def torus(radius: float, tube_radius: float, segments: int = 24) -> Mesh:
     """Return a torus that lies on z = 0."""
-    t = np.linspace(-np.pi, np.pi, 11)
+    t = np.linspace(-np.pi, np.pi, 13)
     profile = np.stack(
         [radius + tube_radius * np.cos(t), tube_radius + tube_radius * np.sin(t)], axis=1
     )

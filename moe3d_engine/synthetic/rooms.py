@@ -295,4 +295,7 @@ def _room_lights(
         lights.append(Light(free, rng.uniform(0.3, 1.5) * warm, 0.1))
     if rng.random() < 0.5:
         lights[0], lights[1] = lights[1], lights[0]
+    fill = rng.uniform(0.15, 0.6)
+    for light in lights[1:3]:
+        light.colour[:] *= 1.0 if light.is_sun else fill
     return tuple(lights[:3])

@@ -71,6 +71,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     first_step, best = load_state(run / 'last.pt', state) if resume else (0, float('inf'))
     model, optimizer = accelerator.prepare(network, optimizer)
     held_out = SyntheticDataset(config.held_out)
+    judged = [held_out[i] for i in range(min(config.held_out_sets, len(held_out)))]
     steps = range(first_step + 1, config.steps + 1)
     batches = open_batches(config, steps, accelerator)
     progress = tqdm(batches, initial=first_step, total=config.steps)
@@ -93,7 +94,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
         if accelerator.is_main_process and (last or step % config.eval_every == 0):
             metrics = evaluate_windows(
                 predictor(averaged.module, accelerator.device),
-                held_out[: config.held_out_sets],
+                judged,
                 confidence_tau=averaged.module.config.confidence_tau,
             )
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)

@@ -27,7 +27,11 @@ PLACES = {
     'openvino': ('moe3d_engine/backends/openvino_backend.py',),
     'tensorrt': ('moe3d_engine/backends/tensorrt_backend.py', 'moe3d_engine/build/'),
     'matplotlib': ('moe3d_engine/evaluation/report.py', 'moe3d_ros/contact_sheet.py'),
-    'rosbags': ('moe3d_engine/bag_images.py', 'moe3d_ros/bags.py', 'moe3d_ros/conversions.py'),
+    'rosbags': (
+        'moe3d_engine/bag_images.py',
+        'moe3d_engine/image_messages.py',
+        'moe3d_ros/bags.py',
+    ),
     'open3d': (),
     'moe3d_ros': ROS_ONLY,
     'rclpy': ROS_ONLY,

@@ -49,6 +49,15 @@ def render_mesh(
     return rendered, rays @ pose[:3, :3].T
 
 
+def interpolate(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Sample bilinearly; exact on planes where `image` is the inverse depth."""
+    column, row = u.astype(int), v.astype(int)
+    a, b = u - column, v - row
+    top = image[row, column] * (1 - a) + image[row, column + 1] * a
+    bottom = image[row + 1, column] * (1 - a) + image[row + 1, column + 1] * a
+    return top * (1 - b) + bottom * b
+
+
 @pytest.mark.parametrize('supersample', [1, 2])
 def test_depth_of_plane_is_analytic(supersample: int) -> None:
     position, target = np.array([0.3, -2.0, 1.5]), np.array([0.0, 0.5, 0.0])
@@ -93,14 +102,13 @@ def test_depth_reprojects_into_the_other_views(rendered: SyntheticSet) -> None:
         world_from_cam = rendered.world_from_cam[i]
         local = (points - world_from_cam[:3, 3]) @ world_from_cam[:3, :3]
         u, v, z = (local @ rendered.intrinsics[i].T).T
-        u, v = np.rint(u / z), np.rint(v / z)
-        inside = (z > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        u, v = u / z, v / z
+        inside = (z > 0) & (u >= 0) & (u < width - 1) & (v >= 0) & (v < height - 1)
         assert inside.mean() > 0.3
-        seen = rendered.depth[i][v[inside].astype(int), u[inside].astype(int)]
-        both = np.isfinite(seen)
-        error = np.abs(z[inside][both] / seen[both] - 1)
-        assert np.median(error) < 0.005
-        assert (error < 0.03).mean() > 0.7
+        seen = interpolate(1 / rendered.depth[i], u[inside], v[inside])
+        error = np.abs(z[inside] * seen - 1)
+        assert np.median(error) < 5e-4
+        assert (error < 0.03).mean() > 0.65  # the rest is hidden, or at an edge
 
 
 def test_cameras_stand_clear_of_everything(rendered: SyntheticSet) -> None:

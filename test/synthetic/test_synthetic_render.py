@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from moe3d_engine.synthetic import HELD_OUT_SEED_START
 from moe3d_engine.synthetic import render_set
+from moe3d_engine.synthetic.render import Style
 from moe3d_engine.synthetic.sheet import write_sheet
 from moe3d_engine.synthetic.textures import texture_bank
 import numpy as np
@@ -13,7 +16,7 @@ SMALL = (48, 64)
 
 
 @pytest.mark.parametrize(('style', 'supersample'), [('fast', 1), ('photo', 2)])
-def test_same_seed_gives_same_bytes(style, supersample) -> None:
+def test_same_seed_gives_same_bytes(style: Style, supersample: int) -> None:
     first, second = (render_set(5, 2, SMALL, supersample, style) for _ in range(2))
     for name in ('rgb', 'depth', 'object_id', 'intrinsics', 'world_from_cam'):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes(), name
@@ -58,7 +61,7 @@ def test_texture_tiles_and_keeps_its_mean_over_mip_levels() -> None:
     np.testing.assert_allclose(fine.mean(axis=0), coarse[0], rtol=0.05)
 
 
-def test_sheet_holds_a_row_per_set(tmp_path) -> None:
+def test_sheet_holds_a_row_per_set(tmp_path: Path) -> None:
     import cv2
 
     sets = [render_set(seed, 2, SMALL) for seed in (5, 6)]

@@ -1,0 +1,96 @@
+"""Images and the camera_info of the same stamp."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+# Messages arrive in any order, and a camera_info, being small, may be several images ahead.
+MAX_WAITING_IMAGES = 4
+MAX_WAITING_INFOS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """
+    An image with its camera_info.
+
+    Parameters
+    ----------
+    image : sensor_msgs/Image or CompressedImage.
+    info : sensor_msgs/CameraInfo of the same stamp.
+    received_ns : when the image arrived, on the monotonic clock.
+    """
+
+    image: Any
+    info: Any
+    received_ns: int
+
+
+def stamp_ns(message: Any) -> int:
+    """Return the stamp of a message's header in nanoseconds."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+class StampPairing:
+    """
+    Finds for each image the camera_info of exactly its stamp, whichever comes first.
+
+    Never another camera_info: an image that finds none is dropped. One thread uses a pairing.
+
+    Parameters
+    ----------
+    timeout_s : how long an image waits.
+    on_unpaired : called for each image that is dropped.
+    """
+
+    def __init__(self, timeout_s: float, on_unpaired: Callable[[], None]) -> None:
+        self._timeout_ns = round(timeout_s * 1e9)
+        self._on_unpaired = on_unpaired
+        self._images: dict[int, tuple[Any, int]] = {}  # stamp -> image, time of arrival
+        self._infos: dict[int, Any] = {}
+
+    def add_image(self, image: Any, received_ns: int) -> Frame | None:
+        """Take an image; return the frame that it completes."""
+        stamp = stamp_ns(image)
+        if stamp in self._infos:
+            return self._pair(stamp, image, received_ns)
+        self.expire(received_ns)
+        if stamp in self._images or len(self._images) == MAX_WAITING_IMAGES:
+            self._drop(stamp if stamp in self._images else next(iter(self._images)))
+        self._images[stamp] = image, received_ns
+        return None
+
+    def add_info(self, info: Any) -> Frame | None:
+        """Take a camera_info; return the frame that it completes."""
+        stamp = stamp_ns(info)
+        self._infos.pop(stamp, None)
+        self._infos[stamp] = info
+        if len(self._infos) > MAX_WAITING_INFOS:
+            del self._infos[next(iter(self._infos))]
+        return self._pair(stamp, *self._images.pop(stamp)) if stamp in self._images else None
+
+    def expire(self, now_ns: int) -> None:
+        """Drop the images that have waited too long."""
+        for stamp, (_, received_ns) in list(self._images.items()):
+            if now_ns - received_ns > self._timeout_ns:
+                self._drop(stamp)
+
+    def clear(self) -> None:
+        """Drop all images that wait."""
+        for stamp in list(self._images):
+            self._drop(stamp)
+        self._infos.clear()
+
+    def _pair(self, stamp: int, image: Any, received_ns: int) -> Frame:
+        """Return a frame; images that are older than it have lost their turn."""
+        for older in [waiting for waiting in self._images if waiting < stamp]:
+            self._drop(older)
+        return Frame(image, self._infos[stamp], received_ns)
+
+    def _drop(self, stamp: int) -> None:
+        """Drop an image that waits."""
+        del self._images[stamp]
+        self._on_unpaired()

@@ -1,0 +1,92 @@
+"""The table of the node's parameters, and how the README shows it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+from typing import TypeAlias
+
+from moe3d_engine.backends.open import BACKEND_NAMES
+from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_engine.pipeline import SCALE_SOURCES
+
+ParameterValue: TypeAlias = bool | int | float | str
+
+
+class ParameterRow(NamedTuple):
+    """A parameter: its default also gives its type; `bounds` are inclusive."""
+
+    name: str
+    default: ParameterValue
+    text: str
+    bounds: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    read_only: bool = True
+
+
+_DEFAULTS = ReconstructorConfig()
+
+# fmt: off
+PARAMETERS = (
+    ParameterRow('camera.name', 'camera', 'Name of the camera: first part of its topics.'),
+    ParameterRow('input.transport', 'raw', 'Type of the images: raw = sensor_msgs/Image on '
+                 '<camera>/image_raw, compressed = sensor_msgs/CompressedImage on '
+                 '<camera>/image_raw/compressed.', choices=('raw', 'compressed')),
+    ParameterRow('input.reliability', 'auto', 'Reliability of the subscriptions; auto = reliable '
+                 'if every publisher of the topic offers it, else best_effort.',
+                 choices=('auto', 'reliable', 'best_effort')),
+    ParameterRow('camera_info.timeout_s', 1.0, 'Seconds that an image waits for the camera_info '
+                 'of its stamp.', (0.0, 60.0)),
+    ParameterRow('window.max_views', 4, 'Views that are reconstructed together, the newest '
+                 'included; 1 = each image by itself.', (1, 64)),
+    ParameterRow('window.keyframe_interval_s', 0.3, 'Least seconds between the earlier views of '
+                 'the window.', (0.0, 60.0)),
+    ParameterRow('engine.backend', 'auto', 'Runtime of the network; the log says what auto has '
+                 'chosen.', choices=BACKEND_NAMES),
+    ParameterRow('engine.weights', 'moe3d-small', 'Name of shipped weights, or path of a card '
+                 '(.json).'),
+    ParameterRow('engine.threads', 0, 'CPU threads of the network; 0 = the runtime chooses.',
+                 (0, 1024)),
+    ParameterRow('depth.min_m', _DEFAULTS.depth_min_m, 'Metres; nearer depth becomes NaN.',
+                 read_only=False),
+    ParameterRow('depth.max_m', _DEFAULTS.depth_max_m, 'Metres; farther depth becomes +Inf, and '
+                 'NaN in the cloud.', read_only=False),
+    ParameterRow('depth.encoding', '32FC1', 'Encoding of the depth image: 32FC1 = metres, '
+                 '16UC1 = millimetres with 0 for unknown and for beyond range.',
+                 choices=('32FC1', '16UC1')),
+    ParameterRow('rejection.enabled', True, 'Reject pixels that lie between two surfaces: depth '
+                 'NaN, confidence 0.', read_only=False),
+    ParameterRow('rejection.min_agreement', _DEFAULTS.min_agreement, 'Share of the mixture that '
+                 'must agree with the depth of a pixel.', (0.0, 1.0), read_only=False),
+    ParameterRow('rejection.min_confidence', _DEFAULTS.min_confidence, 'Boundary confidence that '
+                 'a pixel must reach.', (0.0, 1.0), read_only=False),
+    ParameterRow('scale.source', _DEFAULTS.scale_source, 'Where metres come from: fixed = the '
+                 "network's unit times scale.factor; none = depth is relative and goes out under "
+                 'relative_depth; auto = fixed for metric weights, none for others.',
+                 choices=SCALE_SOURCES),
+    ParameterRow('scale.factor', _DEFAULTS.scale_factor, 'Metres per unit of the network.'),
+    ParameterRow('cloud.organized', True, 'true = height x width points, NaN where unknown; '
+                 'false = one row of known points.'),
+)
+# fmt: on
+
+
+def parameters_table() -> str:
+    """Return the table of the README, in Markdown."""
+    lines = ['| parameter | default | at run time | meaning |', '|---|---|---|---|']
+    for row in PARAMETERS:
+        text = row.text
+        if row.choices:
+            text += f' One of {", ".join(f"`{choice}`" for choice in row.choices)}.'
+        if row.bounds is not None:
+            text += f' {row.bounds[0]:g} to {row.bounds[1]:g}.'
+        changes = '' if row.read_only else 'yes'
+        lines.append(f'| `{row.name}` | `{_yaml(row.default)}` | {changes} | {text} |')
+    return '\n'.join(lines) + '\n'
+
+
+def _yaml(value: ParameterValue) -> str:
+    """Return a value as YAML writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return '.inf' if value == math.inf else str(value)

@@ -1,0 +1,184 @@
+"""Exported weights: dynamic axes, 16-bit storage, no trace of the machine, the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import json
+from pathlib import Path
+
+from moe3d_engine.assets import find_weights
+from moe3d_engine.build.parity import check_parity
+from moe3d_engine.build.parity import compare_outputs
+from moe3d_engine.cli import export as export_command
+from moe3d_engine.cli.main import run
+from moe3d_engine.errors import BackendError
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import EngineError
+from moe3d_engine.types import RawOutputs
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+onnx = pytest.importorskip('onnx')
+
+
+@pytest.mark.parametrize('role', ['image_encoder', 'reconstruct'])
+def test_views_stay_dynamic_and_sizes_fixed(tiny_card: Path, role: str) -> None:
+    graph = onnx.load(find_weights(str(tiny_card)).verified_file(role)).graph
+    axes = {
+        tensor.name: [a.dim_param or a.dim_value for a in tensor.type.tensor_type.shape.dim]
+        for tensor in (*graph.input, *graph.output)
+    }
+
+    if role == 'image_encoder':
+        assert axes == {
+            'images': ['num_views', 3, 56, 70],
+            'tokens': ['num_views', 4, 5, 32],
+        }
+    else:
+        maps = ['depth', 'boundary_confidence', 'agreement', 'depth_confidence']
+        assert axes == {
+            'tokens': ['num_views', 4, 5, 32],
+            'publish': ['num_published'],
+            **{name: ['num_published', 56, 70] for name in maps},
+            'pose_encoding': ['num_views', 9],
+        }
+
+
+def test_frozen_axis_is_refused(tiny_card: Path) -> None:
+    from moe3d_engine.build.onnx_export import check_dynamic_axes
+
+    model = onnx.load(find_weights(str(tiny_card)).verified_file('image_encoder'))
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+
+    with pytest.raises(EngineError, match='images in image_encoder'):
+        check_dynamic_axes(model, 'image_encoder')
+
+
+@pytest.mark.parametrize('role', ['image_encoder', 'reconstruct'])
+def test_graph_holds_no_path_of_this_machine(tiny_card: Path, role: str) -> None:
+    content = find_weights(str(tiny_card)).verified_file(role).read_bytes()
+
+    for trace in (b'/home', b'/root', b'/tmp', b'site-packages', b'moe3d_engine', b'.py'):
+        assert trace not in content
+
+
+def test_large_weights_are_stored_in_16_bits(tiny_card: Path) -> None:
+    card = find_weights(str(tiny_card))
+    large = [
+        weight
+        for role in ('image_encoder', 'reconstruct')
+        for weight in onnx.load(card.verified_file(role)).graph.initializer
+        if weight.name.startswith('network.') and np.prod(weight.dims) >= 1024
+    ]
+
+    assert large
+    assert {weight.data_type for weight in large} == {onnx.TensorProto.FLOAT16}
+
+
+def test_storing_in_16_bits_loses_nothing() -> None:
+    from moe3d_engine.build.onnx_export import store_half
+
+    exact = np.arange(2048, dtype=np.float32) / 1024
+    inexact = exact + np.float32(1e-6)
+    initializers = [
+        onnx.numpy_helper.from_array(values, name)
+        for name, values in (('exact', exact), ('inexact', inexact))
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph([], 'test', [], [], initializers))
+
+    store_half(model)
+
+    types = {weight.name: weight.data_type for weight in model.graph.initializer}
+    assert types == {
+        'exact.f16': onnx.TensorProto.FLOAT16,
+        'inexact': onnx.TensorProto.FLOAT,
+    }
+    assert [(list(n.input), list(n.output)) for n in model.graph.node] == [
+        (['exact.f16'], ['exact'])
+    ]
+
+
+def test_command_exports_the_same_bytes_again_and_records_the_run(
+    tiny_card: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from moe3d_engine.model.checkpoint import load_weights
+    from moe3d_engine.model.checkpoint import save_weights
+    from moe3d_engine.training.config import TrainConfig
+
+    first = find_weights(str(tiny_card))
+    checkpoint = tmp_path / 'run' / 'best.safetensors'
+    checkpoint.parent.mkdir()
+    save_weights(load_weights(first.verified_file('weights')), checkpoint)
+    config = TrainConfig(data='d', held_out='h', run='r', seed=5, view_counts=(1, 2))
+    config.write(checkpoint.parent / 'config.json')
+    lines = [{'step': s, 'abs_rel': 1 / s, 'flying_pred': 0.1} for s in (1, 2)]
+    (checkpoint.parent / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    out = tmp_path / 'out'
+    options = ['--name', 'tiny', '--input-hw', '56', '70', '--data', 'none', '--json']
+
+    code = run(['export', str(checkpoint), '--out', str(out), *options], [export_command])
+
+    card = find_weights(str(out / 'tiny.json'))
+    assert code == 0
+    assert json.loads(capsys.readouterr().out)['card'] == str(out / 'tiny.json')
+    assert card.files == first.files
+    assert card.training == {
+        'command': 'moe3d train --view-counts 1 2 --seed 5',
+        'seed': 5,
+        'figures': lines[1],
+        'data': 'none',
+    }
+
+
+def test_input_that_is_no_multiple_of_the_patch_is_refused(tmp_path: Path) -> None:
+    from moe3d_engine.build.export import export_weights
+    from moe3d_engine.model import Moe3dNet
+    from moe3d_engine.model import preset
+
+    with pytest.raises(ConfigError, match='multiple of 14'):
+        export_weights(
+            Moe3dNet(preset('tiny')), tmp_path, name='x', input_hw=(56, 72), max_views=2,
+            metric=False, training={},
+        )  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
+def make_outputs(depth: float, pose: float) -> RawOutputs:
+    """Return constant outputs of one view."""
+    ones = np.ones((1, 4, 4), np.float32)
+    return RawOutputs(depth * ones, 0.5 * ones, ones, np.full((1, 9), pose, np.float32))
+
+
+def test_depth_error_is_relative_and_pose_error_absolute() -> None:
+    errors = compare_outputs(make_outputs(10, 2), make_outputs(11, 2.5), 'f32')
+
+    assert errors['depth'].max == pytest.approx(0.1)
+    assert errors['pose_encoding'].mean == pytest.approx(0.5)
+    assert errors['agreement'].within
+    assert not errors['depth'].within
+
+
+def test_nan_is_never_within_tolerance() -> None:
+    errors = compare_outputs(make_outputs(10, 2), make_outputs(np.nan, 2), 'bf16')
+
+    assert not errors['depth'].within
+
+
+def test_backends_that_disagree_are_refused(tiny_card: Path) -> None:
+    from moe3d_engine.backends.torch_backend import open_torch
+    from moe3d_engine.backends.torch_backend import TorchBackend
+
+    class Wrong(TorchBackend):
+        name = 'wrong'
+
+        def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+            raw = super().reconstruct(features, publish)
+            return raw._replace(depth=1.01 * raw.depth)
+
+    card = find_weights(str(tiny_card))
+    right = open_torch(card)
+    wrong = Wrong(card, right._network)
+
+    with pytest.raises(BackendError, match=r'wrong \(f32\) and torch disagree on tiny: depth'):
+        check_parity(right, wrong, 'f32')
