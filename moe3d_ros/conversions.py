@@ -99,7 +99,7 @@ def to_cloud(
     points = np.empty((*depth_m.shape, len(CLOUD_FIELDS)), np.float32)
     points[..., :3] = unproject_depth(depth_m[None], intrinsics[None])[0]
     red, green, blue = np.moveaxis(image.astype(np.uint32), -1, 0)
-    points[..., 3] = (red << 16 | green << 8 | blue).view(np.float32)
+    points.view(np.uint32)[..., 3] = red << 16 | green << 8 | blue
     points[..., 4] = confidence
     if not organized:
         points = points[np.isfinite(depth_m)][None]

@@ -1,98 +1,105 @@
-"""What the node counts and measures, and how /diagnostics shows it."""
+"""What becomes of the frames and how long it takes: counted, and told in /diagnostics."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections import defaultdict
 from collections import deque
 from collections.abc import Mapping
+from enum import Enum
 import threading
+import time
+from typing import NamedTuple
 
-from diagnostic_msgs.msg import DiagnosticStatus
-from diagnostic_msgs.msg import KeyValue
 import numpy as np
 
-# Every image that is received is published or dropped for one of these reasons.
-DROP_REASONS = (
-    'busy',  # a newer image came before the engine was free
-    'no_camera_info',  # no camera_info with the image's stamp came in time
-    'bad_camera_info',  # K not set, unknown distortion model, or another image size
-    'bad_image',  # truncated, wrong step, unknown encoding, corrupt JPEG
-    'stale_stamp',  # not newer than the image before
-    'bad_output',  # the engine failed or returned values that are not finite
-    'no_subscriber',  # nobody listens to any output
-    'stopped',  # the node was deactivated while the image waited
-)
-LATENCY_SAMPLES = 512
+RECENT = 300  # durations of which percentiles are taken: 10 s at 30 Hz
+PERCENTILES = (50, 95, 99)
+
+
+class DropReason(Enum):
+    """Why an image was received but not published; this list is all there is."""
+
+    BUSY = 'busy'  # a newer one came before the engine was free
+    NO_CAMERA_INFO = 'no_camera_info'  # none of its stamp came in time
+    BAD_CAMERA_INFO = 'bad_camera_info'  # not calibrated, of another size, unknown model
+    BAD_IMAGE = 'bad_image'  # wrong step, truncated, unknown encoding, corrupt
+    STALE_STAMP = 'stale_stamp'  # not newer than the image before
+    BAD_OUTPUT = 'bad_output'  # the engine failed or returned values that are not finite
+    NO_SUBSCRIBER = 'no_subscriber'  # nobody listens to any output
+
+
+class RestartReason(Enum):
+    """Why the window of views was begun anew."""
+
+    SIZE_CHANGED = 'size_changed'  # the images have another size
+    TIME_JUMPED = 'time_jumped'  # stamps went back: a bag in a loop, a reset simulation
+    BAD_OUTPUT = 'bad_output'  # the engine failed; its features are not trusted any more
+    NO_SUBSCRIBER = 'no_subscriber'  # views from before the pause would be too old
+
+
+class Problem(NamedTuple):
+    """Why an image was dropped last, and when on the monotonic clock."""
+
+    reason: DropReason
+    text: str
+    time_s: float
 
 
 class Statistics:
-    """Counts and latencies since activation; any thread may call."""
+    """Counts frames since configuration and keeps recent durations; any thread may use it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-        self._drops: Counter[str] = Counter()
-        self._samples_ms: defaultdict[str, deque[float]] = defaultdict(
-            lambda: deque(maxlen=LATENCY_SAMPLES)
-        )
+        self._frames_in = 0
+        self._published = 0
+        self._drops: Counter[DropReason] = Counter()
+        self._restarts: Counter[RestartReason] = Counter()
+        self._durations_ms: dict[str, deque[float]] = {}
+        self.last_problem: Problem | None = None
 
-    def count(self, name: str) -> None:
-        """Count an event: `received`, `published`, `window_restarts`."""
+    def add_frame(self) -> None:
+        """Count a received image."""
         with self._lock:
-            self._counts[name] += 1
+            self._frames_in += 1
 
-    def drop(self, reason: str) -> None:
-        """Count a dropped image; `reason` is one of DROP_REASONS."""
-        if reason not in DROP_REASONS:
-            raise ValueError(f'{reason!r} is no reason to drop; expected one of {DROP_REASONS}.')
+    def add_drop(self, reason: DropReason, text: str = '') -> None:
+        """Count a dropped image; a text says that something is wrong, and what."""
         with self._lock:
             self._drops[reason] += 1
+            if text:
+                self.last_problem = Problem(reason, text, time.monotonic())
 
-    def measure(self, samples_ms: Mapping[str, float]) -> None:
-        """Add one sample to each named latency."""
+    def add_restart(self, reason: RestartReason) -> None:
+        """Count a new beginning of the window."""
         with self._lock:
-            for name, value in samples_ms.items():
-                self._samples_ms[name].append(value)
+            self._restarts[reason] += 1
 
-    def counted(self, name: str) -> int:
-        """Return how often an event was counted."""
+    def add_published(self, durations_ms: Mapping[str, float]) -> None:
+        """Count a published image, with durations in ms by name."""
         with self._lock:
-            return self._counts[name]
-
-    def drops(self) -> dict[str, int]:
-        """Return the drops by reason; reasons that never occurred are absent."""
-        with self._lock:
-            return dict(self._drops)
+            self._published += 1
+            for name, duration_ms in durations_ms.items():
+                self._durations_ms.setdefault(name, deque(maxlen=RECENT)).append(duration_ms)
 
     def values(self) -> dict[str, str]:
-        """Return everything as the key-value pairs of a diagnostic status."""
+        """Return everything as texts for /diagnostics, such as `latency_ms.p95`."""
         with self._lock:
-            values = {f'frames.{name}': str(n) for name, n in sorted(self._counts.items())}
-            values |= {f'dropped.{name}': str(self._drops[name]) for name in DROP_REASONS}
-            samples_ms = {name: list(samples) for name, samples in self._samples_ms.items()}
-        for name, samples in samples_ms.items():
-            for percent, value in zip((50, 95, 99), np.percentile(samples, (50, 95, 99)), strict=True):
-                values[f'{name}.p{percent}_ms'] = f'{value:.2f}'
+            values = {'frames_in': str(self._frames_in), 'published': str(self._published)}
+            values |= {f'dropped.{r.value}': str(self._drops[r]) for r in DropReason}
+            values |= {f'window_restarts.{r.value}': str(self._restarts[r]) for r in RestartReason}
+            for name, recent in self._durations_ms.items():
+                for percent, value in zip(
+                    PERCENTILES, np.percentile(list(recent), PERCENTILES), strict=True
+                ):
+                    values[f'{name}.p{percent}'] = f'{value:.1f}'
         return values
 
     def summary(self) -> str:
-        """Return one line: received, published and dropped by reason."""
-        drops = ', '.join(f'{reason} {n}' for reason, n in sorted(self.drops().items()))
-        return (
-            f'{self.counted("received")} images received, {self.counted("published")} published, '
-            f'dropped: {drops or "none"}'
-        )
-
-
-def diagnostic_status(
-    name: str, hardware_id: str, problem: str | None, values: Mapping[str, str]
-) -> DiagnosticStatus:
-    """Return the node's status: OK, or a warning that says what is wrong."""
-    return DiagnosticStatus(
-        level=DiagnosticStatus.WARN if problem else DiagnosticStatus.OK,
-        name=name,
-        message=problem or 'OK',
-        hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
+        """Return the counts in one line."""
+        with self._lock:
+            drops = ', '.join(f'{r.value} {n}' for r, n in self._drops.items()) or 'none'
+            restarts = ', '.join(f'{r.value} {n}' for r, n in self._restarts.items()) or 'none'
+            return (
+                f'frames in {self._frames_in}, published {self._published}; dropped: {drops}; '
+                f'window restarts: {restarts}'
+            )

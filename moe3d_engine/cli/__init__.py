@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from moe3d_engine.cli import doctor
+from moe3d_engine.cli import export
 from moe3d_engine.cli import reconstruct
 from moe3d_engine.cli import train
 
-ENGINE_COMMANDS = (reconstruct, train, doctor)
+ENGINE_COMMANDS = (reconstruct, train, export, doctor)

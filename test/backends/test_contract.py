@@ -187,11 +187,12 @@ def test_close_twice_is_harmless_and_use_after_close_is_an_error(
         backend.reconstruct(features, [0])
 
 
+@pytest.mark.parametrize('precision', ['f32', 'bf16'])
 @pytest.mark.parametrize('num_views', [1, 2, 4])
-def test_torch_and_openvino_f32_agree(tiny_card: Path, num_views: int) -> None:
-    reference, other = run_both(tiny_card, 'f32', textured_images(num_views, (56, 70), seed=3))
+def test_torch_and_openvino_agree(tiny_card: Path, num_views: int, precision: str) -> None:
+    reference, other = run_both(tiny_card, precision, textured_images(num_views, (56, 70), seed=3))
 
-    for name, error in compare_outputs(reference, other, 'f32').items():
+    for name, error in compare_outputs(reference, other, precision).items():
         assert error.within, name
 
 

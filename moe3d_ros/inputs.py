@@ -1,0 +1,179 @@
+"""The node's subscriptions: they take the reliability on offer, and say why nothing arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+from typing import Any
+
+from moe3d_ros.parameters import NodeConfig
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+# The callbacks only latch, so a queue never grows old; it holds what arrives while the executor
+# is held up, so that a lost image is counted rather than overwritten unseen.
+IMAGE_DEPTH = 5
+INFO_DEPTH = 30
+SILENCE_S = 5.0
+REPEAT_S = 30.0
+
+
+class FollowingSubscription:
+    """
+    A subscription that is reliable if every publisher of its topic is, else best effort.
+
+    Without a publisher it is reliable: a reliable publisher that comes later then connects at
+    once, and `follow` makes place for another one.
+
+    Parameters
+    ----------
+    node : owns the subscription.
+    message_type, topic, callback, depth : as in create_subscription.
+    reliability : `auto` as described; `reliable` or `best_effort` = always so.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        message_type: type[Any],
+        topic: str,
+        callback: Callable[[Any], None],
+        depth: int,
+        reliability: str,
+    ) -> None:
+        self._node = node
+        self._arguments = (message_type, topic, callback)
+        self._depth = depth
+        self._fixed = None if reliability == 'auto' else ReliabilityPolicy[reliability.upper()]
+        self.reliability = self._fixed or ReliabilityPolicy.RELIABLE
+        self._subscription = self._subscribe()
+        self.topic: str = self._subscription.topic_name
+        self.follow()
+
+    def follow(self) -> None:
+        """Subscribe anew if the publishers offer something else than before."""
+        if self._fixed is not None:
+            return
+        offers = [offer.qos_profile.reliability for offer in self._publishers()]
+        reliable = all(offer == ReliabilityPolicy.RELIABLE for offer in offers)
+        wanted = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        if wanted != self.reliability:
+            self._node.destroy_subscription(self._subscription)
+            self.reliability = wanted
+            self._subscription = self._subscribe()
+            self._node.get_logger().info(
+                f'{self.topic}: subscribed anew, {wanted.name.lower()} as the publishers offer.'
+            )
+
+    def describe(self) -> str:
+        """Return topic, type, own reliability and every publisher's, for a log line."""
+        publishers = ', '.join(
+            f'{offer.node_namespace.rstrip("/")}/{offer.node_name} '
+            f'({offer.topic_type}, {offer.qos_profile.reliability.name.lower()})'
+            for offer in self._publishers()
+        )
+        type_name = self._arguments[0].__name__
+        return (
+            f'{self.topic} (sensor_msgs/msg/{type_name}, {self.reliability.name.lower()}): '
+            f'{f"published by {publishers}" if publishers else "no publisher"}'
+        )
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _publishers(self) -> list[Any]:
+        """Return what is known of the topic's publishers."""
+        publishers: list[Any] = self._node.get_publishers_info_by_topic(self.topic)
+        return publishers
+
+    def _subscribe(self) -> Any:
+        """Return a subscription with the present reliability."""
+        events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible)
+        qos = QoSProfile(depth=self._depth, reliability=self.reliability)
+        return self._node.create_subscription(*self._arguments, qos, event_callbacks=events)
+
+    def _on_incompatible(self, event: Any) -> None:
+        """Tell the remedy, where following is switched off."""
+        if self._fixed is not None:
+            self._node.get_logger().warning(
+                f'A publisher cannot connect: its QoS does not fit. {self.describe()}. Set '
+                f'input.reliability to auto or best_effort, or change the publisher.'
+            )
+
+
+class CameraInputs:
+    """
+    Image and camera_info of one camera.
+
+    Parameters
+    ----------
+    node : owns the subscriptions.
+    config : names, transport and reliability.
+    on_image, on_info : called with each message; they must return at once.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        config: NodeConfig,
+        on_image: Callable[[Any], None],
+        on_info: Callable[[Any], None],
+    ) -> None:
+        self._logger = node.get_logger()
+        self._on_image = on_image
+        self._last_image_s = self._last_warning_s = time.monotonic()
+        image_type, suffix = {
+            'raw': (Image, ''),
+            'compressed': (CompressedImage, '/compressed'),
+        }[config.transport]
+        self._subscriptions = [
+            FollowingSubscription(
+                node, message_type, f'{config.camera}/{name}', callback, depth, config.reliability
+            )
+            for message_type, name, callback, depth in (
+                (CameraInfo, 'camera_info', on_info, INFO_DEPTH),
+                (image_type, f'image_raw{suffix}', self._take_image, IMAGE_DEPTH),
+            )
+        ]
+
+    def check(self) -> None:
+        """Follow the publishers, and warn if no image has come for a while; once a second."""
+        for subscription in self._subscriptions:
+            subscription.follow()
+        now_s = time.monotonic()
+        if self.is_silent() and now_s - self._last_warning_s > REPEAT_S:
+            self._last_warning_s = now_s
+            self._logger.warning(
+                f'No image for {now_s - self._last_image_s:.0f} s. {self.describe()}. If there is '
+                f'no publisher, check names, remapping, input.transport and ROS_DOMAIN_ID; if '
+                f'there is one, run `moe3d doctor`: large messages need config/fastdds.xml.'
+            )
+
+    def is_silent(self) -> bool:
+        """Return whether no image has come for SILENCE_S."""
+        return time.monotonic() - self._last_image_s > SILENCE_S
+
+    def describe(self) -> str:
+        """Return what is subscribed to, and who publishes it."""
+        return '; '.join(subscription.describe() for subscription in self._subscriptions)
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            subscription.destroy()
+
+    def _take_image(self, message: Any) -> None:
+        """Note the time and hand the image on."""
+        self._last_image_s = time.monotonic()
+        self._last_warning_s = -float('inf')  # silence after this is worth a warning at once
+        self._on_image(message)

@@ -1,0 +1,104 @@
+"""Run the node in this process until a signal comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import contextmanager
+import os
+import signal
+import threading
+
+from moe3d_engine.backends.base import Backend
+from moe3d_engine.backends.open import open_backend as open_engine_backend
+from moe3d_ros.logs import engine_logs_to
+from moe3d_ros.node import Moe3dNode
+from moe3d_ros.share import fast_dds_environment
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+SPIN_S = 0.2  # longest time until a signal is heard
+
+
+def run_node(
+    args: Sequence[str] | None = None,
+    *,
+    autostart: bool = True,
+    open_backend: Callable[..., Backend] = open_engine_backend,
+) -> int:
+    """
+    Run the node until SIGINT or SIGTERM; call it from the main thread.
+
+    Fast DDS gets the shipped profile, unless the environment names another one.
+
+    Parameters
+    ----------
+    args : command line with `--ros-args ...`; None = the process's.
+    autostart : configure and activate the node; else somebody must call its services.
+    open_backend : as `moe3d_engine.open_backend`.
+
+    Returns
+    -------
+    Exit code: 0 after a signal, 1 if the parameters are wrong or the node could not be started.
+    """
+    os.environ.update(fast_dds_environment(os.environ))
+    with _stop_on_signals() as stop:
+        # rclpy's own handlers would end the context at once; ours lets the running inference be
+        # published and everything be released in order, however many signals come.
+        rclpy.init(
+            args=None if args is None else list(args),
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        try:
+            return _spin(autostart, open_backend, stop)
+        except ParameterException as error:
+            rclpy.logging.get_logger('moe3d').error(f'Cannot start: {error}')
+            return 1
+        except ExternalShutdownException:
+            return 0
+        finally:
+            if rclpy.ok():
+                rclpy.shutdown()
+
+
+def _spin(autostart: bool, open_backend: Callable[..., Backend], stop: threading.Event) -> int:
+    """Create the node, start it where asked, and run its callbacks until `stop`."""
+    node = Moe3dNode(open_backend)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        with engine_logs_to(node.get_logger()):
+            if autostart and not _start(node):
+                return 1
+            while not stop.is_set():
+                executor.spin_once(timeout_sec=SPIN_S)
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+    return 0
+
+
+def _start(node: Moe3dNode) -> bool:
+    """Configure and activate a node; return whether it is active."""
+    return all(
+        transition() == TransitionCallbackReturn.SUCCESS
+        for transition in (node.trigger_configure, node.trigger_activate)
+    )
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """Set an event at SIGINT and SIGTERM instead of interrupting what runs."""
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
