@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import sys
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
-from diagnostic_msgs.msg import DiagnosticStatus
-from diagnostic_msgs.msg import KeyValue
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
@@ -26,7 +22,7 @@ _IS_BIG_ENDIAN = sys.byteorder == 'big'
 _MAX_MM = np.iinfo(np.uint16).max
 
 
-def fill_data(message: Any, array: NDArray[Any]) -> None:
+def fill_data(message: Image | PointCloud2, array: NDArray[Any]) -> None:
     """
     Copy an array's bytes into the `data` of a new message.
 
@@ -114,12 +110,3 @@ def to_cloud(
     message.is_dense = not organized
     fill_data(message, points)
     return message
-
-
-def to_diagnostics(
-    header: Header, name: str, level: bytes, text: str, values: Mapping[str, str]
-) -> DiagnosticArray:
-    """Return one component's state for /diagnostics."""
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    status = DiagnosticStatus(level=level, name=name, message=text, values=pairs)
-    return DiagnosticArray(header=header, status=[status])

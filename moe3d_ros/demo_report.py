@@ -118,8 +118,8 @@ def node_figures(sent_images: int, diagnostics: Mapping[str, str]) -> Summary:
     """
     Return what became of each image, from the node's last diagnostics.
 
-    `dropped` also counts what never reached the node (`not_received`), so that published and
-    dropped images always add up to those that were sent.
+    `dropped` also counts what never reached the node (`not_received`) and what the node has
+    lost sight of (`unaccounted`), so that published and dropped images add up to those sent.
     """
     received, published = int(diagnostics['frames_in']), int(diagnostics['published'])
     dropped = {
@@ -127,10 +127,11 @@ def node_figures(sent_images: int, diagnostics: Mapping[str, str]) -> Summary:
         for key, value in diagnostics.items()
         if key.startswith('dropped.') and int(value)
     }
-    if sent_images != received:
-        dropped['not_received'] = sent_images - received
-    if pending := received - published - sum(dropped.values()) + dropped.get('not_received', 0):
-        dropped['unaccounted'] = pending
+    missing = {
+        'not_received': sent_images - received,
+        'unaccounted': received - published - sum(dropped.values()),
+    }
+    dropped |= {reason: count for reason, count in missing.items() if count}
     percentiles = {p: diagnostics.get(f'latency_ms.{p}') for p in ('p50', 'p95')}
     return {
         'frames_in': sent_images,

@@ -10,10 +10,18 @@ import threading
 import time
 from typing import NamedTuple
 
+from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import KeyValue
+from moe3d_engine.backends.base import Backend
+from moe3d_ros.parameters import NodeConfig
 import numpy as np
+from rclpy.lifecycle import LifecycleNode
+from std_msgs.msg import Header
 
 RECENT = 300  # durations of which percentiles are taken: 10 s at 30 Hz
 PERCENTILES = (50, 95, 99)
+FRESH_S = 5.0  # a problem older than this is over
 
 
 class DropReason(Enum):
@@ -103,3 +111,58 @@ class Statistics:
                 f'frames in {self._frames_in}, published {self._published}; dropped: {drops}; '
                 f'window restarts: {restarts}'
             )
+
+
+class HealthReport:
+    """
+    Publishes state, settings, counts and latencies.
+
+    Parameters
+    ----------
+    node : owns the publisher, which also works while the node is inactive.
+    config, backend : what the node runs with.
+    statistics : what has happened to the frames.
+    """
+
+    def __init__(
+        self, node: LifecycleNode, config: NodeConfig, backend: Backend, statistics: Statistics
+    ) -> None:
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._name = f'{node.get_fully_qualified_name()}: {config.camera}'
+        self._statistics = statistics
+        scale = config.reconstructor
+        self._settings = {
+            'backend': backend.name,
+            'weights': backend.spec.name,
+            'scale.source': scale.scale_source,
+            'scale.factor': f'{scale.scale_factor:g}',
+            'scale.unit': scale.depth_scale(backend.spec.metric).value,
+        }
+
+    def publish(self, state: str, silent: bool) -> None:
+        """
+        Publish the report.
+
+        Parameters
+        ----------
+        state : of the lifecycle.
+        silent : whether images are missing.
+        """
+        level, text = DiagnosticStatus.OK, state
+        problem = self._statistics.last_problem
+        if silent:
+            level, text = DiagnosticStatus.WARN, 'no images'
+        elif problem is not None and time.monotonic() - problem.time_s < FRESH_S:
+            is_error = problem.reason is DropReason.BAD_OUTPUT
+            level = DiagnosticStatus.ERROR if is_error else DiagnosticStatus.WARN
+            text = f'{problem.reason.value}: {problem.text}'
+        values = {'state': state, **self._settings, **self._statistics.values()}
+        pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+        status = DiagnosticStatus(level=level, name=self._name, message=text, values=pairs)
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._publisher.publish(DiagnosticArray(header=header, status=[status]))
+
+    def destroy(self) -> None:
+        """Destroy the publisher."""
+        self._node.destroy_publisher(self._publisher)

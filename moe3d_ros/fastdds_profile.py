@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 import os
 
-# Fast DDS 3 reads the first, Fast DDS 2 the second; setting both makes version 3 warn.
+from moe3d_ros.share import share_file
+
+# The variable that names the middleware's profile. Setting both makes Kilted print a warning.
 FAST_DDS_3_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE'
 FAST_DDS_2_VARIABLE = 'FASTRTPS_DEFAULT_PROFILES_FILE'
 FAST_DDS_2_DISTRIBUTIONS = ('humble', 'iron', 'jazzy')
@@ -15,16 +18,26 @@ def profile_in_use() -> str | None:
     return os.environ.get(FAST_DDS_3_VARIABLE) or os.environ.get(FAST_DDS_2_VARIABLE)
 
 
+def fast_dds_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return the variable that makes Fast DDS use the shipped profile.
+
+    Parameters
+    ----------
+    environment : the variables of the process that will use it. A profile that is named there is
+        the user's and stays: the result is empty.
+    """
+    if FAST_DDS_3_VARIABLE in environment or FAST_DDS_2_VARIABLE in environment:
+        return {}
+    is_fast_dds_2 = environment.get('ROS_DISTRO') in FAST_DDS_2_DISTRIBUTIONS
+    variable = FAST_DDS_2_VARIABLE if is_fast_dds_2 else FAST_DDS_3_VARIABLE
+    return {variable: str(share_file('config/fastdds.xml'))}
+
+
 def use_shipped_profile() -> None:
     """
     Make this process and its children use config/fastdds.xml, unless the user has set his own.
 
     To be called before the middleware is loaded, that is before the first ROS node.
     """
-    if profile_in_use() is not None:
-        return
-    from moe3d_ros.share import share_file
-
-    is_fast_dds_2 = os.environ.get('ROS_DISTRO') in FAST_DDS_2_DISTRIBUTIONS
-    variable = FAST_DDS_2_VARIABLE if is_fast_dds_2 else FAST_DDS_3_VARIABLE
-    os.environ[variable] = str(share_file('config/fastdds.xml'))
+    os.environ.update(fast_dds_environment(os.environ))

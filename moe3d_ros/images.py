@@ -10,6 +10,9 @@ import cv2
 from moe3d_engine.errors import InputError
 from moe3d_engine.types import UInt8Array
 import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
 
 
 class _Encoding(NamedTuple):
@@ -41,7 +44,7 @@ _ENCODINGS = {
 }
 
 
-def decode_image(message: Any) -> UInt8Array:
+def decode_image(message: Image) -> UInt8Array:
     """
     Return the RGB pixels (H, W, 3) of a sensor_msgs/Image.
 
@@ -66,7 +69,7 @@ def decode_image(message: Any) -> UInt8Array:
     return np.asarray(cv2.cvtColor(pixels, encoding.to_rgb), np.uint8)
 
 
-def decode_compressed(message: Any) -> UInt8Array:
+def decode_compressed(message: CompressedImage) -> UInt8Array:
     """
     Return the RGB pixels (H, W, 3) of a sensor_msgs/CompressedImage, as the sensor saw them.
 
@@ -97,7 +100,7 @@ def decode_compressed(message: Any) -> UInt8Array:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _pixels(message: Any, encoding: _Encoding) -> Any:
+def _pixels(message: Image, encoding: _Encoding) -> NDArray[Any]:
     """Return the message's pixels (H, W[, C]) without the padding of the rows."""
     itemsize = np.dtype(encoding.dtype).itemsize
     row_bytes = message.width * encoding.channels * itemsize

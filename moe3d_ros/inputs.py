@@ -10,6 +10,8 @@ from moe3d_ros.parameters import NodeConfig
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
+from rclpy.subscription import Subscription
+from rclpy.topic_endpoint_info import TopicEndpointInfo
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
@@ -54,18 +56,13 @@ class FollowingSubscription:
         self._arguments = (message_type, topic, callback)
         self._depth = depth
         self._fixed = None if reliability == 'auto' else ReliabilityPolicy[reliability.upper()]
-        self.reliability = self._fixed or ReliabilityPolicy.RELIABLE
+        self.topic: str = node.resolve_topic_name(topic)
+        self.reliability = self._wanted_reliability()
         self._subscription = self._subscribe()
-        self.topic: str = self._subscription.topic_name
-        self.follow()
 
     def follow(self) -> None:
         """Subscribe anew if the publishers offer something else than before."""
-        if self._fixed is not None:
-            return
-        offers = [offer.qos_profile.reliability for offer in self._publishers()]
-        reliable = all(offer == ReliabilityPolicy.RELIABLE for offer in offers)
-        wanted = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        wanted = self._wanted_reliability()
         if wanted != self.reliability:
             self._node.destroy_subscription(self._subscription)
             self.reliability = wanted
@@ -91,18 +88,26 @@ class FollowingSubscription:
         """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
 
-    def _publishers(self) -> list[Any]:
+    def _wanted_reliability(self) -> ReliabilityPolicy:
+        """Return the best that all publishers offer, or what is fixed."""
+        if self._fixed is not None:
+            return self._fixed
+        offers = [offer.qos_profile.reliability for offer in self._publishers()]
+        reliable = all(offer == ReliabilityPolicy.RELIABLE for offer in offers)
+        return ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+
+    def _publishers(self) -> list[TopicEndpointInfo]:
         """Return what is known of the topic's publishers."""
-        publishers: list[Any] = self._node.get_publishers_info_by_topic(self.topic)
+        publishers: list[TopicEndpointInfo] = self._node.get_publishers_info_by_topic(self.topic)
         return publishers
 
-    def _subscribe(self) -> Any:
+    def _subscribe(self) -> Subscription:
         """Return a subscription with the present reliability."""
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible)
         qos = QoSProfile(depth=self._depth, reliability=self.reliability)
         return self._node.create_subscription(*self._arguments, qos, event_callbacks=events)
 
-    def _on_incompatible(self, event: Any) -> None:
+    def _on_incompatible(self, event: object) -> None:
         """Tell the remedy, where following is switched off."""
         if self._fixed is not None:
             self._node.get_logger().warning(
@@ -131,7 +136,8 @@ class CameraInputs:
     ) -> None:
         self._logger = node.get_logger()
         self._on_image = on_image
-        self._last_image_s = self._last_warning_s = time.monotonic()
+        self._last_image_s = time.monotonic()
+        self._last_warning_s = -float('inf')
         image_type, suffix = {
             'raw': (Image, ''),
             'compressed': (CompressedImage, '/compressed'),
@@ -172,7 +178,7 @@ class CameraInputs:
         for subscription in self._subscriptions:
             subscription.destroy()
 
-    def _take_image(self, message: Any) -> None:
+    def _take_image(self, message: Image | CompressedImage) -> None:
         """Note the time and hand the image on."""
         self._last_image_s = time.monotonic()
         self._last_warning_s = -float('inf')  # silence after this is worth a warning at once

@@ -10,20 +10,20 @@ from functools import wraps
 import logging
 import time
 import traceback
-from typing import Any
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecycleState
+from rclpy.lifecycle import TransitionCallbackReturn
 
-Transition = Callable[[Any, Any], Any]
+Transition = Callable[[LifecycleNode, LifecycleState], TransitionCallbackReturn]
 
 
 def logged_transition(transition: Transition) -> Transition:
     """Log outcome and duration of a lifecycle transition, and the traceback that rclpy hides."""
 
     @wraps(transition)
-    def run(node: Any, state: Any) -> Any:
+    def run(node: LifecycleNode, state: LifecycleState) -> TransitionCallbackReturn:
         start_s = time.monotonic()
         try:
             outcome = transition(node, state)

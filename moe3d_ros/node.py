@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import sys
 import time
 import traceback
-from typing import Any
 
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.open import open_backend as open_engine_backend
@@ -16,8 +15,8 @@ from moe3d_engine.errors import Moe3dError
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.types import View
 from moe3d_ros.diagnostics import DropReason
+from moe3d_ros.diagnostics import HealthReport
 from moe3d_ros.diagnostics import Statistics
-from moe3d_ros.health import HealthReport
 from moe3d_ros.inputs import CameraInputs
 from moe3d_ros.logs import logged_transition
 from moe3d_ros.logs import Throttle
@@ -38,6 +37,10 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecycleState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.timer import Timer
+from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
 
 WORKER_TIMEOUT_S = 30.0  # for the running inference to end
 TICK_S = 1.0
@@ -59,16 +62,16 @@ class Moe3dNode(LifecycleNode):
     """
 
     def __init__(
-        self, open_backend: Callable[..., Backend] = open_engine_backend, **options: Any
+        self, open_backend: Callable[..., Backend] = open_engine_backend, **options: object
     ) -> None:
         super().__init__('moe3d', **options)
         self._open_backend = open_backend
         self._config: NodeConfig | None = None
         self._reconstructor: Reconstructor | None = None
         self._outputs: Outputs | None = None
-        self._statistics = Statistics()
+        self.statistics = Statistics()
         self._health: HealthReport | None = None
-        self._timer: Any = None
+        self._timer: Timer | None = None
         self._inputs: CameraInputs | None = None
         self._pairing: StampPairing | None = None
         self._worker: Worker[Frame] | None = None
@@ -101,7 +104,7 @@ class Moe3dNode(LifecycleNode):
         stream = CameraStream(
             self._reconstructor,
             self._outputs,
-            self._statistics,
+            self.statistics,
             self._config,
             self.get_clock(),
             self._drop,
@@ -144,13 +147,13 @@ class Moe3dNode(LifecycleNode):
 
     # Callbacks of the executor's thread
 
-    def _on_image(self, message: Any) -> None:
+    def _on_image(self, message: Image | CompressedImage) -> None:
         """Latch an image."""
         if self._pairing is not None:
-            self._statistics.add_frame()
+            self.statistics.add_frame()
             self._submit(self._pairing.add_image(message, time.monotonic_ns()))
 
-    def _on_info(self, message: Any) -> None:
+    def _on_info(self, message: CameraInfo) -> None:
         """Latch a camera_info."""
         if self._pairing is not None:
             self._submit(self._pairing.add_info(message))
@@ -212,8 +215,8 @@ class Moe3dNode(LifecycleNode):
             f'{config.max_views} views, depth is {depth_scale.value}'
         )
         self._outputs = Outputs(self, config, depth_scale)
-        self._statistics = Statistics()
-        self._health = HealthReport(self, config, backend, self._statistics)
+        self.statistics = Statistics()
+        self._health = HealthReport(self, config, backend, self.statistics)
         # Not the node's clock: with use_sim_time that one stands still until /clock comes.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(TICK_S, self._tick, clock=steady)
@@ -238,7 +241,7 @@ class Moe3dNode(LifecycleNode):
         if left is not None:
             self._drop(DropReason.BUSY, '')
         self._reconstructor.reset()
-        self.get_logger().info(f'Stopped: {self._statistics.summary()}')
+        self.get_logger().info(f'Stopped: {self.statistics.summary()}')
         return True
 
     def _release(self) -> TransitionCallbackReturn:
@@ -268,7 +271,7 @@ class Moe3dNode(LifecycleNode):
 
     def _drop(self, reason: DropReason, text: str) -> None:
         """Count an image that is not published, and log why at times."""
-        self._statistics.add_drop(reason, text)
+        self.statistics.add_drop(reason, text)
         if text and self._drop_log.ready(reason):
             self.get_logger().warning(f'Dropped an image ({reason.value}): {text}')
 

@@ -13,6 +13,7 @@ from moe3d_ros.conversions import to_depth_image
 from moe3d_ros.conversions import to_image
 from moe3d_ros.parameters import NodeConfig
 from rclpy.lifecycle import LifecycleNode
+from rclpy.lifecycle import LifecyclePublisher
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -49,7 +50,7 @@ class Outputs:
             )
         self._node = node
         self._config = config
-        self._publishers: list[Any] = []
+        self._publishers: list[LifecyclePublisher] = []
         depth = f'~/{config.camera}/{"depth" if is_metric else "relative_depth"}'
         self._depth = self._create(Image, f'{depth}/image_rect')
         self._info = self._create(CameraInfo, f'{depth}/camera_info')
@@ -88,7 +89,7 @@ class Outputs:
         while self._publishers:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
-    def _create(self, message_type: type[Any], topic: str) -> Any:
+    def _create(self, message_type: type[Any], topic: str) -> LifecyclePublisher:
         """Create a publisher: reliable, depth 1, overridable by qos_overrides parameters."""
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         publisher = self._node.create_lifecycle_publisher(

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import Image
 
 # Messages arrive in any order, and a camera_info, being small, may be several images ahead.
 MAX_WAITING_IMAGES = 4
@@ -18,17 +21,17 @@ class Frame:
 
     Parameters
     ----------
-    image : sensor_msgs/Image or CompressedImage.
-    info : sensor_msgs/CameraInfo of the same stamp.
+    image : as it came.
+    info : the camera_info of the same stamp.
     received_ns : when the image arrived, on the monotonic clock.
     """
 
-    image: Any
-    info: Any
+    image: Image | CompressedImage
+    info: CameraInfo
     received_ns: int
 
 
-def stamp_ns(message: Any) -> int:
+def stamp_ns(message: Image | CompressedImage | CameraInfo) -> int:
     """Return the stamp of a message's header in nanoseconds."""
     stamp = message.header.stamp
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
@@ -49,10 +52,12 @@ class StampPairing:
     def __init__(self, timeout_s: float, on_unpaired: Callable[[], None]) -> None:
         self._timeout_ns = round(timeout_s * 1e9)
         self._on_unpaired = on_unpaired
-        self._images: dict[int, tuple[Any, int]] = {}  # stamp -> image, time of arrival
-        self._infos: dict[int, Any] = {}
+        self._images: dict[
+            int, tuple[Image | CompressedImage, int]
+        ] = {}
+        self._infos: dict[int, CameraInfo] = {}
 
-    def add_image(self, image: Any, received_ns: int) -> Frame | None:
+    def add_image(self, image: Image | CompressedImage, received_ns: int) -> Frame | None:
         """Take an image; return the frame that it completes."""
         stamp = stamp_ns(image)
         if stamp in self._infos:
@@ -63,7 +68,7 @@ class StampPairing:
         self._images[stamp] = image, received_ns
         return None
 
-    def add_info(self, info: Any) -> Frame | None:
+    def add_info(self, info: CameraInfo) -> Frame | None:
         """Take a camera_info; return the frame that it completes."""
         stamp = stamp_ns(info)
         self._infos.pop(stamp, None)
@@ -84,7 +89,7 @@ class StampPairing:
             self._drop(stamp)
         self._infos.clear()
 
-    def _pair(self, stamp: int, image: Any, received_ns: int) -> Frame:
+    def _pair(self, stamp: int, image: Image | CompressedImage, received_ns: int) -> Frame:
         """Return a frame; images that are older than it have lost their turn."""
         for older in [waiting for waiting in self._images if waiting < stamp]:
             self._drop(older)

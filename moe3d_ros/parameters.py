@@ -45,8 +45,8 @@ def declare_parameters(node: Node) -> None:
         if row.choices:
             descriptor.additional_constraints = f'One of {", ".join(row.choices)}.'
         if row.bounds is not None and isinstance(row.default, int):
-            low, high = map(int, row.bounds)
-            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=0)]
+            first, last = map(int, row.bounds)
+            descriptor.integer_range = [IntegerRange(from_value=first, to_value=last, step=0)]
         elif row.bounds is not None:
             low, high = row.bounds
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]

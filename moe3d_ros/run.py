@@ -6,15 +6,14 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
-import os
 import signal
 import threading
 
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.open import open_backend as open_engine_backend
+from moe3d_ros.fastdds_profile import use_shipped_profile
 from moe3d_ros.logs import engine_logs_to
 from moe3d_ros.node import Moe3dNode
-from moe3d_ros.share import fast_dds_environment
 import rclpy
 from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
@@ -46,7 +45,7 @@ def run_node(
     -------
     Exit code: 0 after a signal, 1 if the parameters are wrong or the node could not be started.
     """
-    os.environ.update(fast_dds_environment(os.environ))
+    use_shipped_profile()
     with _stop_on_signals() as stop:
         # rclpy's own handlers would end the context at once; ours lets the running inference be
         # published and everything be released in order, however many signals come.

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 import time
-from typing import Any
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
@@ -31,11 +30,13 @@ from moe3d_ros.rectification import Rectifier
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.clock import Clock
+from rclpy.impl.rcutils_logger import RcutilsLogger
+from sensor_msgs.msg import CameraInfo
 
 TIME_JUMP_NS = 1_000_000_000  # stamps that go back by more begin a new stream
 
 
-class _DroppedFrame(Exception):
+class _FrameError(Exception):
     """A frame that cannot be published; the text says what to do."""
 
     def __init__(self, reason: DropReason, text: str) -> None:
@@ -66,7 +67,7 @@ class CameraStream:
         config: NodeConfig,
         clock: Clock,
         drop: Callable[[DropReason, str], None],
-        logger: Any,
+        logger: RcutilsLogger,
     ) -> None:
         self._reconstructor = reconstructor
         self._outputs = outputs
@@ -94,7 +95,7 @@ class CameraStream:
             view = self._to_view(frame)
             prepared_ns = time.monotonic_ns()
             reconstruction = self._reconstruct(view)
-        except _DroppedFrame as dropped:
+        except _FrameError as dropped:
             self._drop(dropped.reason, str(dropped))
             return
         publish_ns = time.monotonic_ns()
@@ -124,7 +125,7 @@ class CameraStream:
             return
         back_ns = self._newest.stamp_ns - stamp
         if back_ns <= TIME_JUMP_NS:
-            raise _DroppedFrame(
+            raise _FrameError(
                 DropReason.STALE_STAMP,
                 f'its stamp is {back_ns / 1e6:.1f} ms before the last one. Stamps of a camera '
                 f'must increase; is there a second publisher on the topic?',
@@ -147,7 +148,7 @@ class CameraStream:
             camera=self._camera,
         )
 
-    def _rectifier_of(self, info: Any, image_hw: tuple[int, int]) -> Rectifier:
+    def _rectifier_of(self, info: CameraInfo, image_hw: tuple[int, int]) -> Rectifier:
         """Return the rectifier, a new one where the calibration has changed."""
         key = (image_hw, *calibration_key(info))
         if self._rectifier is None or key != self._rectifier_key:
@@ -171,7 +172,7 @@ class CameraStream:
             return self._reconstructor.reconstruct(views, publish=(len(views) - 1,))
         except Moe3dError as error:
             self.restart(RestartReason.BAD_OUTPUT)
-            raise _DroppedFrame(DropReason.BAD_OUTPUT, str(error)) from error
+            raise _FrameError(DropReason.BAD_OUTPUT, str(error)) from error
 
     def _without_unseen(self, reconstruction: Reconstruction) -> Reconstruction:
         """Take away what the network has made up beyond the edge of the rectified image."""
@@ -188,7 +189,7 @@ def _dropping(reason: DropReason) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise _DroppedFrame(reason, str(error)) from error
+        raise _FrameError(reason, str(error)) from error
 
 
 def _size(image: UInt8Array) -> str:

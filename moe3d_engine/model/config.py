@@ -8,7 +8,7 @@ from moe3d_engine.errors import ConfigError
 
 LIKELIHOODS = ('laplace', 'gaussian')
 MIXTURE_VARIABLES = ('depth', 'log_depth')
-STEMS = ('patch', 'conv')
+STEMS = ('patch', 'mobile')
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class ModelConfig:
     camera_depth, camera_heads : blocks and heads of the camera head.
     num_experts : experts of the mixture; 1 is the plain single head of VGGT, without a gate.
     expert_hidden, gate_hidden : width of an expert's and of the gate's hidden layer.
-    stem : how patches become tokens: `patch` (one linear map) or `conv` (a convolution pyramid).
-    stem_channels : width of the pyramid at strides 1, 2, 4, ... up to half the patch size.
-    image_branch : whether the pyramid's maps also enter the depth head at their own resolution.
+    stem : how patches become tokens: `patch` (one linear map) or `mobile` (EfficientNet-Lite0, at
+        patch size 16).
+    image_branch : whether the stem's maps also enter the depth head at their own resolution.
     likelihood : `laplace` or `gaussian` components.
     mixture_variable : what a component's scale is measured in: `depth` or `log_depth`.
     scale_limit : largest scale of a component; scale = scale_limit / confidence.
@@ -65,7 +65,6 @@ class ModelConfig:
     expert_hidden: int = 32
     gate_hidden: int = 32
     stem: str = 'patch'
-    stem_channels: tuple[int, ...] = ()
     image_branch: bool = False
     likelihood: str = 'laplace'
     mixture_variable: str = 'depth'
@@ -79,7 +78,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Turn lists, as JSON has them, into tuples and check what can contradict."""
-        for name in ('taps', 'dpt_channels', 'stem_channels'):
+        for name in ('taps', 'dpt_channels'):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, choices in (
             ('likelihood', LIKELIHOODS),
@@ -123,16 +122,12 @@ class ModelConfig:
             )
 
     def _check_stem(self) -> None:
-        """Check that the pyramid ends at the patch size and that the image branch has one."""
-        if self.stem == 'conv' and self.patch_size != 2 ** len(self.stem_channels):
+        """Check that the stem ends at the patch size and that the image branch has its maps."""
+        if self.stem == 'mobile' and self.patch_size != 16:
+            raise ConfigError(f'stem mobile has patch_size 16; got {self.patch_size}.')
+        if self.image_branch and self.stem != 'mobile':
             raise ConfigError(
-                f'A conv stem of {len(self.stem_channels)} stem_channels has patch_size '
-                f'{2 ** len(self.stem_channels)}; got patch_size {self.patch_size}.'
-            )
-        if self.image_branch and (self.stem != 'conv' or self.patch_size != 16):
-            raise ConfigError(
-                "image_branch needs stem='conv' and patch_size 16: its maps must lie on the "
-                f"depth head's grids; got stem={self.stem!r}, patch_size {self.patch_size}."
+                f'image_branch needs the maps of stem mobile; got stem {self.stem!r}.'
             )
 
 
@@ -154,8 +149,7 @@ PRESETS = {
         num_experts=4,
         expert_hidden=16,
         gate_hidden=16,
-        stem='conv',
-        stem_channels=(16, 32, 64, 128),
+        stem='mobile',
         image_branch=True,
         mixture_variable='log_depth',
         scale_limit=1.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moe3d_engine.model.aggregator import NUM_SPECIAL
 from moe3d_engine.model.config import ModelConfig
+from moe3d_engine.model.mobile_stem import SKIP_CHANNELS
 import torch
 from torch import nn
 from torch import Tensor
@@ -150,7 +151,7 @@ class DepthHead(nn.Module):
         self.image_branch = nn.ModuleDict()
         if config.image_branch:
             widths = (features // 2, features, features, features)
-            for level, (skip, width) in enumerate(zip(config.stem_channels, widths, strict=True)):
+            for level, (skip, width) in enumerate(zip(SKIP_CHANNELS, widths, strict=True)):
                 self.image_branch[f'skip{2**level}'] = nn.Conv2d(skip, width, 1)
 
     def forward(

@@ -6,7 +6,7 @@ import math
 
 from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.dpt_head import ResidualConvUnit
-from moe3d_engine.model.image_branch import ConvStem
+from moe3d_engine.model.mobile_stem import MobileStem
 import torch
 from torch import nn
 
@@ -41,10 +41,10 @@ def initialize(network: nn.Module, config: ModelConfig) -> None:
     for module in network.modules():
         if isinstance(module, ResidualConvUnit):  # else the fusion's sums grow level by level
             nn.init.zeros_(module.conv2.weight)
-        elif isinstance(module, ConvStem):
-            for stage in module.stages.parameters():
-                if stage.ndim == 4:
-                    nn.init.kaiming_normal_(stage, nonlinearity='relu')
+        elif isinstance(module, MobileStem):
+            for kernel in module.parameters():
+                if kernel.ndim == 4:
+                    nn.init.kaiming_normal_(kernel, nonlinearity='relu')
     for name, parameter in network.named_parameters():
         if name in TOKENS:
             nn.init.trunc_normal_(parameter, std=0.02)

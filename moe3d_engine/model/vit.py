@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from moe3d_engine.model.config import ModelConfig
-from moe3d_engine.model.image_branch import ConvStem
 from moe3d_engine.model.layers import Block
+from moe3d_engine.model.mobile_stem import MobileStem
 import torch
 from torch import nn
 from torch import Tensor
@@ -44,7 +44,7 @@ class VisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, self.grid**2 + 1, dim))
         self.register_tokens = nn.Parameter(torch.zeros(1, NUM_REGISTERS, dim))
         self.mask_token = nn.Parameter(torch.zeros(1, dim), requires_grad=False)
-        self.patch_embed = PatchEmbed(config) if config.stem == 'patch' else ConvStem(config)
+        self.patch_embed = MobileStem(config) if config.stem == 'mobile' else PatchEmbed(config)
         self.blocks = nn.ModuleList(
             Block(dim, config.vit_heads, 1.0, eps=LAYER_NORM_EPS) for _ in range(config.vit_depth)
         )

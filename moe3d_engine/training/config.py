@@ -21,6 +21,8 @@ class TrainConfig:
     run : folder for checkpoints, metrics and this configuration.
     preset : name of the network's configuration.
     init : safetensors file to start from; empty = random weights.
+    stem_init : weights of EfficientNet-Lite0 (.pth) for a random network's stem; empty = random.
+    stem_rate : learning rate of the stem relative to the rest.
     num_experts : experts of the head; 1 trains the single-regression twin.
     steps : optimiser steps in all.
     batch_size : windows per step and process.
@@ -42,6 +44,8 @@ class TrainConfig:
     run: str
     preset: str = 'moe3d-small'
     init: str = ''
+    stem_init: str = ''
+    stem_rate: float = 0.3
     num_experts: int = 4
     steps: int = 6000
     batch_size: int = 4

@@ -37,6 +37,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+STEM_PREFIX = 'patch_embed.patch_embed.'
+
 
 def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     """
@@ -80,7 +82,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     for step, batch in zip(steps, progress, strict=True):
         batch = {name: value.to(accelerator.device) for name, value in batch.items()}
         for group in optimizer.param_groups:
-            group['lr'] = config.learning_rate * learning_rate_factor(step, config)
+            rate = config.learning_rate * learning_rate_factor(step, config)
+            group['lr'] = rate * group['relative_rate']
         losses = window_losses(model, batch, config, step)
         optimizer.zero_grad()
         accelerator.backward(losses['total'])
@@ -114,16 +117,26 @@ def build_network(config: TrainConfig) -> Moe3dNet:
     torch.manual_seed(config.seed)
     network = Moe3dNet(replace(preset(config.preset), num_experts=config.num_experts))
     network.break_symmetry(config.seed)
+    if config.stem_init:
+        state = torch.load(config.stem_init, weights_only=True, map_location='cpu')
+        network.aggregator.patch_embed.patch_embed.load_efficientnet_lite0(state)
     return network
 
 
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Return two groups: matrices and kernels with weight decay, all else without."""
-    decayed = [p for p in network.parameters() if p.requires_grad and p.ndim >= 2]
-    free = [p for p in network.parameters() if p.requires_grad and p.ndim < 2]
+    """Return the groups of the optimiser: stem or not, with weight decay (kernels) or not."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            key = STEM_PREFIX in name, parameter.ndim >= 2
+            groups.setdefault(key, []).append(parameter)
     return [
-        {'params': decayed, 'weight_decay': config.weight_decay},
-        {'params': free, 'weight_decay': 0.0},
+        {
+            'params': parameters,
+            'relative_rate': config.stem_rate if is_stem else 1.0,
+            'weight_decay': config.weight_decay if is_kernel else 0.0,
+        }
+        for (is_stem, is_kernel), parameters in sorted(groups.items())
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 NAME = 'demo'
@@ -24,5 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Run the demo and print its table."""
-    raise NotImplementedError
+    """Run the demo and print its figures."""
+    from moe3d_ros.demo import DemoOptions
+    from moe3d_ros.demo import run_demo
+    from moe3d_ros.demo_report import table
+
+    options = DemoOptions(
+        out=args.out,
+        bag=args.bag,
+        rate=args.rate,
+        frames=args.frames,
+        image_topic=args.image_topic,
+        camera_info_topic=args.camera_info_topic,
+        depth_topic=args.depth_topic,
+        weights=args.weights,
+    )
+    summary = run_demo(options)
+    if args.json:
+        print(json.dumps(summary))
+        return 0
+    print(f'\n{table(summary)}\n')
+    for name in ('contact_sheet.png', 'cloud.ply', 'summary.json', 'output'):
+        print(f'  {args.out / name}')
+    return 0

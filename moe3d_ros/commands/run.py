@@ -21,14 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Run the node until it is interrupted."""
     from moe3d_engine.errors import ConfigError
-    from moe3d_ros.fastdds_profile import use_shipped_profile
-
     ros_args = list(args.ros_args)
     if args.params_file is not None:
         if not args.params_file.is_file():
             raise ConfigError(f'There is no parameter file {args.params_file}.')
         ros_args = ['--params-file', str(args.params_file), *ros_args]
-    use_shipped_profile()
-    from moe3d_ros.node import run_node
+    from moe3d_ros.run import run_node
 
     return run_node(['--ros-args', *ros_args] if ros_args else [])

@@ -90,13 +90,15 @@ def node() -> Iterator[Node]:
     context.shutdown()
 
 
-def spin_until(node: Node, is_done: Callable[[], object], each: Callable[[], None]) -> None:
-    """Spin and call `each` five times a second until `is_done`, or until the time is over."""
+def spin_until(
+    node: Node, is_done: Callable[[], object], each: Callable[[], None], log: Path
+) -> None:
+    """Spin, call `each` five times a second; stop when it is done, has died or takes too long."""
     executor = rclpy.executors.SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     timer = node.create_timer(0.2, each)
     end_s = time.monotonic() + START_TIMEOUT_S
-    while not is_done() and time.monotonic() < end_s:
+    while not is_done() and time.monotonic() < end_s and 'has died' not in log.read_text():
         executor.spin_once(timeout_sec=0.1)
     node.destroy_timer(timer)
     executor.shutdown()
@@ -178,7 +180,7 @@ def test_launched_node_turns_images_into_depth(
 
     log = tmp_path / 'launch.log'
     with launched(installed_environment, colcon_install, log, *arguments):
-        spin_until(node, lambda: depths, publish)
+        spin_until(node, lambda: depths, publish, log)
         assert depths, log.read_text()
 
     assert depths[0].encoding == '32FC1'
@@ -200,7 +202,7 @@ def test_without_autostart_the_node_waits_unconfigured(
 
     log = tmp_path / 'launch.log'
     with launched(installed_environment, colcon_install, log, 'autostart:=false'):
-        spin_until(node, lambda: futures and futures[0].done(), ask)
+        spin_until(node, lambda: futures and futures[0].done(), ask, log)
         assert futures, log.read_text()
         state = futures[0].result().current_state.id
 

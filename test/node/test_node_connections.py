@@ -1,0 +1,131 @@
+"""The node connects to publishers whatever they offer and whenever they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import time
+from typing import Any
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS or its wheels')
+
+import moe3d_ros.inputs
+from rclpy.context import Context
+from rclpy.qos import QoSProfile
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+# What the fixtures of conftest.py make.
+Rig = Any
+Message = Any
+MakeRig = Callable[..., Rig]
+MakeMessage = Callable[..., Message]
+
+DEPTH_TOPIC = '/moe3d/camera/depth/image_rect'
+
+
+def subscription(rig: Rig, topic: str = '/camera/image_raw') -> Message:
+    """Return the node's subscription to a topic."""
+    (found,) = [s for s in rig.node.subscriptions if s.topic_name == topic]
+    return found
+
+
+def send_until_published(rig: Rig, make_image: MakeMessage, make_info: MakeMessage) -> None:
+    """Send frames until one more is published."""
+    wanted = rig.count('published') + 1
+    end_s = time.monotonic() + 10.0
+    while rig.count('published') < wanted:
+        assert time.monotonic() < end_s
+        rig.send(make_image(), make_info())
+        for _ in range(10):
+            rig.executor.spin_once(timeout_sec=0.01)
+
+
+@pytest.mark.parametrize('reliability', ['reliable', 'best_effort'])
+def test_late_publisher_is_heard_with_what_it_offers(
+    rig: Rig, image_message: MakeMessage, info_message: MakeMessage, reliability: str
+) -> None:
+    rig.start()
+    rig.listen(Image, DEPTH_TOPIC)
+
+    rig.connect_camera(reliability=reliability)
+    send_until_published(rig, image_message, info_message)
+
+    wanted = ReliabilityPolicy[reliability.upper()]
+    assert subscription(rig).qos_profile.reliability == wanted
+    assert subscription(rig, '/camera/camera_info').qos_profile.reliability == wanted
+
+
+def test_publisher_that_restarts_with_another_offer_is_heard_again(
+    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
+) -> None:
+    for reliability in ('best_effort', 'reliable'):
+        live_rig.disconnect_camera()
+        live_rig.wait_until(lambda: live_rig.node.count_publishers('/camera/image_raw') == 0)
+        live_rig.connect_camera(reliability=reliability)
+        send_until_published(live_rig, image_message, info_message)
+        wanted = ReliabilityPolicy[reliability.upper()]
+        live_rig.wait_until(
+            lambda wanted=wanted: subscription(live_rig).qos_profile.reliability == wanted
+        )
+
+    send_until_published(live_rig, image_message, info_message)
+
+
+def test_one_best_effort_publisher_among_reliable_ones_is_heard(live_rig: Rig) -> None:
+    live_rig.connect_camera(reliability='best_effort')
+
+    live_rig.wait_until(
+        lambda: subscription(live_rig).qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    )
+
+
+def test_publisher_that_does_not_fit_a_fixed_reliability_is_explained(
+    make_rig: MakeRig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rig = make_rig(input__reliability='reliable')
+    rig.start()
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    rig.publish(Image, '/camera/image_raw', qos)
+    logged = []
+
+    def is_explained() -> bool:
+        logged.append(capfd.readouterr().err)
+        return 'Set input.reliability to auto' in ''.join(logged)
+
+    rig.wait_until(is_explained)
+
+    assert subscription(rig).qos_profile.reliability == ReliabilityPolicy.RELIABLE
+
+
+def test_silence_is_explained_with_topics_and_publishers(
+    rig: Rig, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moe3d_ros.inputs, 'SILENCE_S', 0.1)
+    rig.peer.create_publisher(Image, '/camera/image_raw', 1)
+    rig.start()
+    logged = []
+
+    def is_explained() -> bool:
+        logged.append(capfd.readouterr().err)
+        return 'No image for' in ''.join(logged)
+
+    rig.wait_until(is_explained)
+
+    text = ''.join(logged)
+    assert '/camera/camera_info (sensor_msgs/msg/CameraInfo, reliable): no publisher' in text
+    assert 'published by /peer (sensor_msgs/msg/Image, reliable)' in text
+
+
+def test_names_can_be_remapped(ros_context: Context) -> None:
+    from moe3d_ros.node import Moe3dNode
+
+    node = Moe3dNode(
+        context=ros_context,
+        cli_args=['--ros-args', '-r', 'camera/image_raw:=/front/image'],
+    )
+    try:
+        assert node.resolve_topic_name('camera/image_raw') == '/front/image'
+    finally:
+        node.destroy_node()
