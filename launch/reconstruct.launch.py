@@ -19,7 +19,7 @@ from launch_ros.actions import Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
-from moe3d_ros.share import fast_dds_environment
+from moe3d_ros.fastdds_profile import fast_dds_environment
 
 CONFIG = Path(__file__).resolve().parent.parent / 'config'
 

@@ -58,9 +58,7 @@ class View:
                 f'{self.image.shape} and type {self.image.dtype}. Convert it to RGB first.'
             )
         if self.intrinsics is not None and self.intrinsics.shape != (3, 3):
-            raise ShapeError(
-                f'Intrinsics are a 3x3 matrix; got shape {self.intrinsics.shape}.'
-            )
+            raise ShapeError(f'Intrinsics are a 3x3 matrix; got shape {self.intrinsics.shape}.')
 
 
 class RawOutputs(NamedTuple):

@@ -30,19 +30,19 @@ from moe3d_ros.demo_bag import render_demo_bag
 from moe3d_ros.demo_frames import DEPTH_TOPICS
 from moe3d_ros.demo_frames import PREFIX
 from moe3d_ros.demo_frames import PublishedFrame
-from moe3d_ros.demo_report import EvaluatedFrames
 from moe3d_ros.demo_report import evaluate
+from moe3d_ros.demo_report import EvaluatedFrames
 from moe3d_ros.demo_report import machine
 from moe3d_ros.demo_report import MAX_EVALUATED_FRAMES
 from moe3d_ros.demo_report import node_figures
 from moe3d_ros.demo_report import stream_figures
 from moe3d_ros.demo_report import Summary
+from moe3d_ros.fastdds_profile import use_shipped_profile
 from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.recorder import Recorder
 from moe3d_ros.replay import ReplaySummary
-from moe3d_ros.fastdds_profile import use_shipped_profile
 import numpy as np
 from tqdm import tqdm
 

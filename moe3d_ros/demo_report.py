@@ -158,20 +158,21 @@ def table(summary: Summary) -> str:
     """Return the figures as lines for people."""
     share, latency = summary['flying_share'], summary['latency_ms']
     drops = ', '.join(f'{n} {reason}' for reason, n in summary['dropped'].items()) or 'none'
-    node = summary['node_latency_ms']
+    node_latency = ', '.join(f'{p} {v} ms' for p, v in summary['node_latency_ms'].items())
     rows = [
         ('images sent', f'{summary["frames_in"]}'),
         ('published', f'{summary["published"]} (recorded {summary["recorded"]})'),
         ('dropped', drops),
         ('output rate', f'{summary["rate_hz"]} Hz'),
         ('latency, sent to recorded', f'p50 {latency["p50"]} ms, p95 {latency["p95"]} ms'),
-        ('latency, inside the node', ', '.join(f'{p} {v} ms' for p, v in node.items())),
-        ('AbsRel, no alignment', _or_unknown(summary['abs_rel'])),
-        ('AbsRel, median aligned', _or_unknown(summary['abs_rel_median'])),
+        ('latency, inside the node', node_latency or '-'),
+        ('AbsRel, no alignment', _number(summary['abs_rel'])),
+        ('AbsRel, median aligned', _number(summary['abs_rel_median'])),
         ('flying points, raw', _percent(share['raw'])),
         ('flying points, published', _percent(share['rejected'])),
         ('pixels kept', _percent(summary['retained'])),
         ('boundary pixels kept', _percent(summary['retained_boundary'])),
+        ('ground truth', summary['ground_truth'] or 'none that can be used'),
         ('network', f'{summary["weights"]} on {summary["backend"]}'),
         ('machine', f'{summary["machine"]["cpu"]}, {summary["machine"]["cores"]} cores'),
     ]
@@ -227,11 +228,11 @@ def _rounded(value: float | None, digits: int = 4) -> float | None:
     return round(float(value), digits)
 
 
-def _or_unknown(value: float | None) -> str:
-    """Return a number, or what its absence means."""
-    return 'no ground truth or no metres' if value is None else f'{value:.4f}'
+def _number(value: float | None) -> str:
+    """Return a figure, or a dash where there is none."""
+    return '-' if value is None else f'{value:.4f}'
 
 
 def _percent(share: float | None) -> str:
-    """Return a share in per cent."""
-    return 'no ground truth' if share is None else f'{100 * share:.2f} %'
+    """Return a share in per cent, or a dash where there is none."""
+    return '-' if share is None else f'{100 * share:.2f} %'

@@ -23,7 +23,7 @@ except ImportError:  # ROS 2 Humble
 
 # The callbacks only latch, so a queue never grows old; it holds what arrives while the executor
 # is held up, so that a lost image is counted rather than overwritten unseen.
-IMAGE_DEPTH = 5
+IMAGE_DEPTH = 10
 INFO_DEPTH = 30
 SILENCE_S = 5.0
 REPEAT_S = 30.0
@@ -83,6 +83,10 @@ class FollowingSubscription:
             f'{self.topic} (sensor_msgs/msg/{type_name}, {self.reliability.name.lower()}): '
             f'{f"published by {publishers}" if publishers else "no publisher"}'
         )
+
+    def has_publisher(self) -> bool:
+        """Return whether anybody publishes the topic."""
+        return bool(self._publishers())
 
     def destroy(self) -> None:
         """Unsubscribe."""
@@ -159,10 +163,13 @@ class CameraInputs:
         now_s = time.monotonic()
         if self.is_silent() and now_s - self._last_warning_s > REPEAT_S:
             self._last_warning_s = now_s
+            remedy = (
+                'Run `moe3d doctor`: large messages need config/fastdds.xml on both sides.'
+                if self._subscriptions[-1].has_publisher()
+                else 'Check names, remapping, input.transport and ROS_DOMAIN_ID.'
+            )
             self._logger.warning(
-                f'No image for {now_s - self._last_image_s:.0f} s. {self.describe()}. If there is '
-                f'no publisher, check names, remapping, input.transport and ROS_DOMAIN_ID; if '
-                f'there is one, run `moe3d doctor`: large messages need config/fastdds.xml.'
+                f'No image for {now_s - self._last_image_s:.0f} s. {self.describe()}. {remedy}'
             )
 
     def is_silent(self) -> bool:

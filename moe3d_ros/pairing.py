@@ -52,9 +52,7 @@ class StampPairing:
     def __init__(self, timeout_s: float, on_unpaired: Callable[[], None]) -> None:
         self._timeout_ns = round(timeout_s * 1e9)
         self._on_unpaired = on_unpaired
-        self._images: dict[
-            int, tuple[Image | CompressedImage, int]
-        ] = {}
+        self._images: dict[int, tuple[Image | CompressedImage, int]] = {}
         self._infos: dict[int, CameraInfo] = {}
 
     def add_image(self, image: Image | CompressedImage, received_ns: int) -> Frame | None:

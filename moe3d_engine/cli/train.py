@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for field in fields(TrainConfig):
         option = '--' + field.name.replace('_', '-')
         if field.name in _TUPLES:
-            parser.add_argument(option, type=int, nargs='+', default=list(field.default))
+            parser.add_argument(option, type=int, nargs='+', default=field.default)
         elif field.name in {'data', 'held_out', 'run'}:
             default = {'data': 'runs/data/train', 'held_out': 'runs/data/held_out'}
             parser.add_argument(option, default=default.get(field.name, 'runs/moe3d-small'))

@@ -1,4 +1,4 @@
-"""Calibration of the boundary confidence: is it the probability that it claims to be?"""
+"""Calibration of the boundary confidence: how far it is the probability that it claims."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ class Reliability(NamedTuple):
 
     confidence: Float64Array  # (N,) mean confidence of the bin
     accuracy: Float64Array  # (N,) share of the bin's pixels that are right
-    count: Float64Array  # (N,) pixels in the bin
+    pixels: Float64Array  # (N,) pixels in the bin
 
     @property
     def expected_calibration_error(self) -> float:
         """Return the mean gap between confidence and accuracy, weighted by pixels."""
-        total = self.count.sum()
+        total = self.pixels.sum()
         if total == 0:
             return float('nan')
-        return float(np.nansum(self.count * np.abs(self.confidence - self.accuracy)) / total)
+        return float(np.nansum(self.pixels * np.abs(self.confidence - self.accuracy)) / total)
 
 
 def reliability(
@@ -64,8 +64,8 @@ def reliability(
 
 def merge_reliability(parts: list[Reliability]) -> Reliability:
     """Return the diagram of several windows together."""
-    count = np.sum([p.count for p in parts], axis=0)
+    count = np.sum([p.pixels for p in parts], axis=0)
     with np.errstate(invalid='ignore'):
-        confidence = np.sum([np.nan_to_num(p.confidence) * p.count for p in parts], axis=0)
-        accuracy = np.sum([np.nan_to_num(p.accuracy) * p.count for p in parts], axis=0)
+        confidence = np.sum([np.nan_to_num(p.confidence) * p.pixels for p in parts], axis=0)
+        accuracy = np.sum([np.nan_to_num(p.accuracy) * p.pixels for p in parts], axis=0)
         return Reliability(confidence / count, accuracy / count, count)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from moe3d_engine.evaluation.calibration import merge_reliability
 from moe3d_engine.evaluation.calibration import reliability
 from moe3d_engine.evaluation.depth_metrics import depth_metrics
-from moe3d_engine.evaluation.flying_points import FlyingPoints
 from moe3d_engine.evaluation.flying_points import flying_points
+from moe3d_engine.evaluation.flying_points import FlyingPoints
 from moe3d_engine.postprocess import on_one_surface
 from moe3d_engine.preprocess import to_network
 from moe3d_engine.synthetic.scene_set import SyntheticSet

@@ -18,6 +18,8 @@ TOKENS = (
     'aggregator.camera_token',
     'aggregator.register_token',
 )
+IMAGE_BRANCH = 'depth_head.image_branch'
+IMAGE_GAIN = 0.1  # maps of the pretrained stem have a deviation of 8 to 10
 EXPERT_OUTPUT = 'depth_head.scratch.output_conv2.2'
 GATE_HIDDEN = 'depth_head.gate.0'
 GATE_OUTPUT = 'depth_head.gate.2'
@@ -38,6 +40,17 @@ def initialize(network: nn.Module, config: ModelConfig) -> None:
             nn.init.normal_(module.weight, std=module.in_channels**-0.5)
         elif isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity='linear')
+    _initialize_blocks(network, config)
+    for name, parameter in network.named_parameters():
+        if name in TOKENS:
+            nn.init.trunc_normal_(parameter, std=0.02)
+        elif name.endswith('.bias'):
+            nn.init.zeros_(parameter)
+    _initialize_outputs(network, config)
+
+
+def _initialize_blocks(network: nn.Module, config: ModelConfig) -> None:
+    """Treat the layers apart that would blow up or drown a signal."""
     for module in network.modules():
         if isinstance(module, ResidualConvUnit):  # else the fusion's sums grow level by level
             nn.init.zeros_(module.conv2.weight)
@@ -45,12 +58,10 @@ def initialize(network: nn.Module, config: ModelConfig) -> None:
             for kernel in module.parameters():
                 if kernel.ndim == 4:
                     nn.init.kaiming_normal_(kernel, nonlinearity='relu')
-    for name, parameter in network.named_parameters():
-        if name in TOKENS:
-            nn.init.trunc_normal_(parameter, std=0.02)
-        elif name.endswith('.bias'):
-            nn.init.zeros_(parameter)
-    _initialize_outputs(network, config)
+    if config.image_branch:
+        for conv in network.get_submodule(IMAGE_BRANCH).children():
+            kernel = conv.get_parameter('weight')
+            nn.init.normal_(kernel, std=IMAGE_GAIN * kernel.shape[1] ** -0.5)
 
 
 def _initialize_outputs(network: nn.Module, config: ModelConfig) -> None:

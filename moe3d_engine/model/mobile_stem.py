@@ -69,7 +69,8 @@ class InvertedResidual(nn.Module):
         """Return the filtered map."""
         y = x if self.expand is None else self.expand(x).clamp(0, 6)
         y = self.project(self.depthwise(y).clamp(0, 6))
-        return x + y if self.has_skip else y
+        out: Tensor = x + y if self.has_skip else y
+        return out
 
 
 class MobileStem(nn.Module):
@@ -136,8 +137,8 @@ class MobileStem(nn.Module):
         CheckpointError
             If a tensor is missing or has another shape.
         """
-        blocks = [block for stage in self.stages for block in stage]
-        pairs = [(self.first, '_conv_stem', '_bn0')]
+        pairs: list[tuple[nn.Module, str, str]] = [(self.first, '_conv_stem', '_bn0')]
+        blocks = (block for block in self.modules() if isinstance(block, InvertedResidual))
         for index, block in enumerate(blocks):
             prefix = f'_blocks.{index}.'
             if block.expand is not None:
@@ -148,8 +149,12 @@ class MobileStem(nn.Module):
             for conv, name, norm in pairs:
                 variance = state[f'{norm}.running_var']
                 gain = state[f'{norm}.weight'] / (variance + BATCH_NORM_EPS).sqrt()
-                conv.weight.copy_(state[f'{name}.weight'] * gain[:, None, None, None])
-                conv.bias.copy_(state[f'{norm}.bias'] - state[f'{norm}.running_mean'] * gain)
+                conv.get_parameter('weight').copy_(
+                    state[f'{name}.weight'] * gain[:, None, None, None]
+                )
+                conv.get_parameter('bias').copy_(
+                    state[f'{norm}.bias'] - state[f'{norm}.running_mean'] * gain
+                )
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(
                 f'These are not the weights of EfficientNet-Lite0 ({error}). Take them from the '

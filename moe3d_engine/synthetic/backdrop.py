@@ -44,8 +44,9 @@ def tree(rng: Rng, palette: Palette) -> Item:
         positions = clumps + rng.normal(0, 0.09 * h, (count, 3))
         angles = rng.uniform(0, 6.3, (count, 2))
         turns = np.stack([rotation_z(a) @ rotation_y(b) for a, b in angles])
-        item.add(repeat(base, turns * rng.uniform(0.6, 1.3, (count, 1, 1)), positions),
-                 palette.leaf())
+        item.add(
+            repeat(base, turns * rng.uniform(0.6, 1.3, (count, 1, 1)), positions), palette.leaf()
+        )
     return item
 
 

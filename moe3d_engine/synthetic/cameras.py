@@ -28,9 +28,7 @@ def random_intrinsics(rng: Rng, image_hw: tuple[int, int]) -> Float64Array:
 def intrinsics_from_focal(focal_px: float, image_hw: tuple[int, int]) -> Float64Array:
     """Return the matrix of a camera whose principal point is the image's centre."""
     height, width = image_hw
-    return np.array(
-        [[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1.0]]
-    )
+    return np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1.0]])
 
 
 def look_at(position: Float64Array, target: Float64Array, roll: float = 0.0) -> Float64Array:
@@ -82,7 +80,11 @@ def place_views(
 
 
 def place_path(
-    rng: Rng, stage: Stage, tracer: Tracer, num_frames: int, intrinsics: Float64Array,
+    rng: Rng,
+    stage: Stage,
+    tracer: Tracer,
+    num_frames: int,
+    intrinsics: Float64Array,
     step_m: float = 0.05,
 ) -> Float64Array | None:
     """Return world_from_cam (V, 4, 4) of a walk to and fro before the first target, or None."""
@@ -119,10 +121,13 @@ def _view_of(
     """Draw a camera that looks at a target from the allowed box, or None."""
     azimuth, distance = rng.uniform(0, 2 * np.pi), rng.uniform(*distance_m)
     elevation = rng.choice([rng.uniform(-0.1, 0.25), rng.uniform(0.1, 0.8)])
-    offset = distance * np.array([
-        np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation),
-        np.sin(elevation),
-    ])
+    offset = distance * np.array(
+        [
+            np.cos(azimuth) * np.cos(elevation),
+            np.sin(azimuth) * np.cos(elevation),
+            np.sin(elevation),
+        ]
+    )
     position = target + offset
     if (position < stage.low).any() or (position > stage.high).any():
         return None
@@ -154,10 +159,13 @@ def _is_free(stage: Stage, position: Float64Array) -> bool:
 
 def _coarse_intrinsics(intrinsics: Float64Array) -> Float64Array:
     """Return the intrinsics of the coarse image that the checks trace."""
-    scale = np.array([
-        (_COARSE_HW[1] - 1) / (2 * intrinsics[0, 2]), (_COARSE_HW[0] - 1) / (2 * intrinsics[1, 2]),
-        1.0,
-    ])
+    scale = np.array(
+        [
+            (_COARSE_HW[1] - 1) / (2 * intrinsics[0, 2]),
+            (_COARSE_HW[0] - 1) / (2 * intrinsics[1, 2]),
+            1.0,
+        ]
+    )
     return np.asarray(np.diag(scale) @ intrinsics)
 
 
@@ -187,7 +195,10 @@ def _good_depth(
 
 
 def _overlap(
-    coarse: Float64Array, first: Float64Array, first_depth: Float32Array, pose: Float64Array,
+    coarse: Float64Array,
+    first: Float64Array,
+    first_depth: Float32Array,
+    pose: Float64Array,
     depth: Float32Array,
 ) -> float:
     """Return the share of a view's pixels that the first view sees, too."""

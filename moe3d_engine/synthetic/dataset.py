@@ -118,5 +118,7 @@ class SyntheticDataset:
 
     @staticmethod
     def _open(shard: Path) -> dict[str, NDArray[Any]]:
-        return {name: np.load(shard / f'{name}.npy', mmap_mode='r', allow_pickle=False)
-                for name in _ARRAYS}
+        return {
+            name: np.load(shard / f'{name}.npy', mmap_mode='r', allow_pickle=False)
+            for name in _ARRAYS
+        }

@@ -101,8 +101,10 @@ def chair(rng: Rng, palette: Palette) -> Item:
             y = e + lean * (z - seat) / (top - seat)
             item.add(box(w, 0.015, 0.05).moved((0, y, z)), frame)
     else:
-        item.add(box(w, 0.02, top - seat - 0.12).moved((0, e + lean * 0.6, seat + 0.12)),
-                 palette.fabric() if cushion else frame)
+        item.add(
+            box(w, 0.02, top - seat - 0.12).moved((0, e + lean * 0.6, seat + 0.12)),
+            palette.fabric() if cushion else frame,
+        )
     return item
 
 
@@ -183,7 +185,8 @@ def sofa(rng: Rng, palette: Palette) -> Item:
         item.add(seat.moved((x, -0.08, 0.34)), cloth)
         if rng.random() < 0.7:
             cushion = superellipsoid((0.42, 0.16, 0.42), (0.5, 0.5)).turned(
-                rotation_x(-0.3), (x + rng.normal(0, 0.08), 0.12, 0.47))
+                rotation_x(-0.3), (x + rng.normal(0, 0.08), 0.12, 0.47)
+            )
             item.add(cushion, palette.fabric())
     return item
 
@@ -238,8 +241,14 @@ def bicycle(rng: Rng, palette: Palette) -> Item:
             spoke = (r - 0.03) * np.array([np.cos(angle), 0, np.sin(angle)])
             item.add(rod(hub - spoke, hub + spoke, 0.002), palette.metal)
     crank, seat, head = (-0.08, 0, 0.28), (-0.2, 0, 0.85), (0.36, 0, 0.8)
-    for a, b in ((crank, seat), (crank, head), (seat, head), (seat, (-0.52, 0, r)),
-                 (crank, (-0.52, 0, r)), (head, (0.52, 0, r))):
+    for a, b in (
+        (crank, seat),
+        (crank, head),
+        (seat, head),
+        (seat, (-0.52, 0, r)),
+        (crank, (-0.52, 0, r)),
+        (head, (0.52, 0, r)),
+    ):
         item.add(rod(a, b, 0.014), frame)
     item.add(rod(head, (0.33, 0, 0.98), 0.012), black)
     item.add(rod((0.33, -0.22, 1.0), (0.33, 0.22, 1.0), 0.011), black)

@@ -40,8 +40,10 @@ class Mesh:
         """Return the mesh rotated by a 3x3 matrix and then shifted to `position`."""
         turned = rotation.T
         return Mesh(
-            self.vertices @ turned + np.asarray(position), self.normals @ turned,
-            self.uvs, self.faces,
+            self.vertices @ turned + np.asarray(position),
+            self.normals @ turned,
+            self.uvs,
+            self.faces,
         )
 
 
@@ -84,7 +86,9 @@ def repeat(mesh: Mesh, rotations: NDArray[Any], positions: NDArray[Any]) -> Mesh
     normals /= np.linalg.norm(normals, axis=2, keepdims=True) + 1e-12
     faces = mesh.faces[None] + (np.arange(count) * size)[:, None, None]
     return Mesh(
-        vertices.reshape(-1, 3), normals.reshape(-1, 3), np.tile(mesh.uvs, (count, 1)),
+        vertices.reshape(-1, 3),
+        normals.reshape(-1, 3),
+        np.tile(mesh.uvs, (count, 1)),
         faces.reshape(-1, 3).astype(np.int32),
     )
 
@@ -271,8 +275,13 @@ def prism(outline: NDArray[Any], height: float) -> Mesh:
     following = np.roll(outline, -1, axis=0)
     low, high = np.zeros((count, 1)), np.full((count, 1), height)
     sides = np.stack(
-        [np.hstack([outline, low]), np.hstack([following, low]),
-         np.hstack([following, high]), np.hstack([outline, high])], axis=1,
+        [
+            np.hstack([outline, low]),
+            np.hstack([following, low]),
+            np.hstack([following, high]),
+            np.hstack([outline, high]),
+        ],
+        axis=1,
     )  # (N, 4, 3)
     edge = following - outline
     length = np.linalg.norm(edge, axis=1)
@@ -283,12 +292,14 @@ def prism(outline: NDArray[Any], height: float) -> Mesh:
     side_faces = np.array([[0, 1, 2], [0, 2, 3]])[None] + 4 * np.arange(count)[:, None, None]
     fan = np.array([[0, i, i + 1] for i in range(1, count - 1)], np.int32)
     parts = [
-        Mesh(sides.reshape(-1, 3), np.repeat(normals, 4, axis=0),
-             np.stack([u, v], axis=-1).reshape(-1, 2),
-             side_faces.reshape(-1, 3).astype(np.int32)),
+        Mesh(
+            sides.reshape(-1, 3),
+            np.repeat(normals, 4, axis=0),
+            np.stack([u, v], axis=-1).reshape(-1, 2),
+            side_faces.reshape(-1, 3).astype(np.int32),
+        ),
         Mesh(np.hstack([outline, high]), np.tile((0, 0, 1.0), (count, 1)), outline, fan),
-        Mesh(np.hstack([outline, low]), np.tile((0, 0, -1.0), (count, 1)), outline,
-             fan[:, ::-1]),
+        Mesh(np.hstack([outline, low]), np.tile((0, 0, -1.0), (count, 1)), outline, fan[:, ::-1]),
     ]
     return merge(parts)
 

@@ -35,8 +35,13 @@ def bottle(rng: Rng, palette: Palette) -> Item:
     neck, shoulder = r * rng.uniform(0.25, 0.6), rng.uniform(0.5, 0.75)
     t = np.linspace(0, 1, 6)
     curve = r + (neck - r) * (3 * t**2 - 2 * t**3)
-    profile = [(0, 0), (r, 0), *zip(curve, h * (shoulder + (0.92 - shoulder) * t), strict=True),
-               (neck, h), (0, h)]
+    profile = [
+        (0, 0),
+        (r, 0),
+        *zip(curve, h * (shoulder + (0.92 - shoulder) * t), strict=True),
+        (neck, h),
+        (0, h),
+    ]
     item = Item(r, r, h)
     item.add(lathe(profile, 18), palette.ceramic())
     if rng.random() < 0.6:
@@ -199,8 +204,10 @@ def pencil_cup(rng: Rng, palette: Palette) -> Item:
     """Return a cup with pens or kitchen tools sticking out."""
     r, h = rng.uniform(0.03, 0.055), rng.uniform(0.08, 0.13)
     item = Item(r * 1.6, r * 1.6, h + 0.12)
-    item.add(lathe([(0, 0), (r, 0), (r, h), (r * 0.92, h), (r * 0.92, 0.01), (0, 0.01)], 16),
-             palette.ceramic())
+    item.add(
+        lathe([(0, 0), (r, 0), (r, h), (r * 0.92, h), (r * 0.92, 0.01), (0, 0.01)], 16),
+        palette.ceramic(),
+    )
     for _ in range(rng.integers(2, 7)):
         pen = cylinder(rng.uniform(0.003, 0.006), rng.uniform(0.14, 0.24), 6)
         tilt = rotation_z(rng.uniform(0, 6.3)) @ rotation_y(rng.uniform(0.05, 0.3))
@@ -213,10 +220,23 @@ def plant(rng: Rng, palette: Palette, size: float | None = None) -> Item:
     size = float(rng.uniform(0.12, 0.35)) if size is None else size
     pot = min(0.35 * size, 0.16) * rng.uniform(0.6, 1)
     item = Item(0.5 * size, 0.5 * size, size + 1.6 * pot)
-    item.add(lathe([(0, 0), (pot * 0.7, 0), (pot, 1.6 * pot), (pot * 0.9, 1.6 * pot),
-                    (pot * 0.85, 1.4 * pot), (0, 1.4 * pot)], 18), palette.ceramic())
-    item.add(foliage(rng, size, int(rng.integers(14, 60))).moved((0, 0, 1.4 * pot)),
-             palette.leaf())
+    item.add(
+        lathe(
+            [
+                (0, 0),
+                (pot * 0.7, 0),
+                (pot, 1.6 * pot),
+                (pot * 0.9, 1.6 * pot),
+                (pot * 0.85, 1.4 * pot),
+                (0, 1.4 * pot),
+            ],
+            18,
+        ),
+        palette.ceramic(),
+    )
+    item.add(
+        foliage(rng, size, int(rng.integers(14, 60))).moved((0, 0, 1.4 * pot)), palette.leaf()
+    )
     return item
 
 
@@ -235,37 +255,64 @@ def foliage(rng: Rng, size: float, count: int) -> Mesh:
         base = leaf(0.3 * size, 0.16 * size * rng.uniform(0.5, 1.2), 0.4)
         pitch = rng.uniform(-1.2, 0.6, count)
         positions = rng.normal(0, 1, (count, 3))
-        positions *= (rng.random((count, 1)) ** 0.4 / np.linalg.norm(positions, axis=1)[:, None])
+        positions *= rng.random((count, 1)) ** 0.4 / np.linalg.norm(positions, axis=1)[:, None]
         positions = positions * (0.4 * size, 0.4 * size, 0.35 * size) + (0, 0, 0.62 * size)
     scale = rng.uniform(0.5, 1.1, count)
-    turns = np.stack([
-        rotation_z(a) @ rotation_y(p) @ rotation_x(r) * s
-        for a, p, r, s in zip(yaw, pitch, rng.normal(0, 0.3, count), scale, strict=True)
-    ])
+    turns = np.stack(
+        [
+            rotation_z(a) @ rotation_y(p) @ rotation_x(r) * s
+            for a, p, r, s in zip(yaw, pitch, rng.normal(0, 0.3, count), scale, strict=True)
+        ]
+    )
     return repeat(base, turns, positions)
 
 
 def cable(rng: Rng, palette: Palette, length: float = 0.7) -> Item:
     """Return a cable that lies in loops."""
     t = np.linspace(0, 1, 24)
-    path = np.stack([
-        (t - 0.5) * length,
-        0.12 * length * np.sin(t * rng.uniform(4, 12) + rng.uniform(0, 6)),
-        0.004 + 0.05 * np.maximum(0, np.sin(t * rng.uniform(3, 9))) * rng.uniform(0, 1),
-    ], axis=1)
+    path = np.stack(
+        [
+            (t - 0.5) * length,
+            0.12 * length * np.sin(t * rng.uniform(4, 12) + rng.uniform(0, 6)),
+            0.004 + 0.05 * np.maximum(0, np.sin(t * rng.uniform(3, 9))) * rng.uniform(0, 1),
+        ],
+        axis=1,
+    )
     item = Item(length / 2, 0.12 * length, 0.06)
     item.add(tube(path, rng.uniform(0.002, 0.006), 5), palette.paint((0.05, 0.5)))
     return item
 
 
 SMALL: tuple[Maker, ...] = (
-    bottle, bottle, vase, bowl, mug, mug, book, book, carton, carton, tin, lump, lump,
-    screen, table_lamp, rack, pencil_cup, plant, plant, cable,
+    bottle,
+    bottle,
+    vase,
+    bowl,
+    mug,
+    mug,
+    book,
+    book,
+    carton,
+    carton,
+    tin,
+    lump,
+    lump,
+    screen,
+    table_lamp,
+    rack,
+    pencil_cup,
+    plant,
+    plant,
+    cable,
 )
 
 
 def fill_surface(
-    rng: Rng, palette: Palette, item: Item, surface: Surface, count: int,
+    rng: Rng,
+    palette: Palette,
+    item: Item,
+    surface: Surface,
+    count: int,
     makers: tuple[Maker, ...] = SMALL,
 ) -> None:
     """Put up to `count` small things side by side on a surface of `item`."""

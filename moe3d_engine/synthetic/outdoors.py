@@ -31,8 +31,9 @@ def outdoors(rng: Rng, bank: TextureBank) -> Stage:
     """Return a yard, garden or street with things near and far and an open sky."""
     palette = Palette(rng, bank)
     item = Item(60, 60, 20)
-    t = np.concatenate([-np.geomspace(300, 3, 12), np.linspace(-2.5, 2.5, 6),
-                        np.geomspace(3, 300, 12)])
+    t = np.concatenate(
+        [-np.geomspace(300, 3, 12), np.linspace(-2.5, 2.5, 6), np.geomspace(3, 300, 12)]
+    )
     x, y = np.meshgrid(t, t)
     bumps = 0.04 * np.sin(x * 0.9 + rng.uniform(0, 6)) * np.sin(y * 0.7 + rng.uniform(0, 6))
     terrain = grid(np.stack([x, y, np.where(np.hypot(x, y) < 20, bumps - 0.05, -0.05)], axis=-1))
@@ -57,8 +58,12 @@ def outdoors(rng: Rng, bank: TextureBank) -> Stage:
     out = np.append(rng.normal(0, 1, 2), rng.uniform(0.5, 1.8))
     warm = np.array([1.0, rng.uniform(0.85, 0.98), rng.uniform(0.7, 0.95)])
     overcast = rng.random() < 0.3
-    sun = Light(200 * out / np.linalg.norm(out), (0.5 if overcast else 2.2) * warm,
-                30.0 if overcast else 1.5, True)
+    sun = Light(
+        200 * out / np.linalg.norm(out),
+        (0.5 if overcast else 2.2) * warm,
+        30.0 if overcast else 1.5,
+        True,
+    )
     sky = rng.uniform(0.5, 0.9) * np.array([0.75, 0.88, 1.05])
     scene = pack_scene(item, rng, bank, (sun,), sky, 0.3 * np.array([1, 0.95, 0.8]))
     low, high = np.array([-7, -7, 0.5]), np.array([7, 7, 2.2])
@@ -158,7 +163,22 @@ def _wires(rng: Rng, palette: Palette, item: Item) -> None:
 
 
 _MAKERS = (
-    tree, tree, bush, bush, fence, fence, post, post, low_wall, rocks, bench, table_outside,
-    furniture.bicycle, furniture.ladder, furniture.box_pile, furniture.floor_plant,
-    furniture.chair, furniture.chair,
+    tree,
+    tree,
+    bush,
+    bush,
+    fence,
+    fence,
+    post,
+    post,
+    low_wall,
+    rocks,
+    bench,
+    table_outside,
+    furniture.bicycle,
+    furniture.ladder,
+    furniture.box_pile,
+    furniture.floor_plant,
+    furniture.chair,
+    furniture.chair,
 )

@@ -30,13 +30,27 @@ from numpy.typing import NDArray
 
 Rng: TypeAlias = np.random.Generator
 _WALL_MAKERS = (
-    furniture.shelf, furniture.shelf, furniture.cupboard, furniture.cupboard, furniture.sofa,
-    furniture.ladder, furniture.leaning_board, furniture.bicycle, furniture.floor_plant,
-    furniture.box_pile, furniture.table,
+    furniture.shelf,
+    furniture.shelf,
+    furniture.cupboard,
+    furniture.cupboard,
+    furniture.sofa,
+    furniture.ladder,
+    furniture.leaning_board,
+    furniture.bicycle,
+    furniture.floor_plant,
+    furniture.box_pile,
+    furniture.table,
 )
 _FREE_MAKERS = (
-    furniture.table, furniture.chair, furniture.chair, furniture.chair, furniture.floor_lamp,
-    furniture.floor_plant, furniture.box_pile, furniture.sofa,
+    furniture.table,
+    furniture.chair,
+    furniture.chair,
+    furniture.chair,
+    furniture.floor_lamp,
+    furniture.floor_plant,
+    furniture.box_pile,
+    furniture.sofa,
 )
 
 
@@ -93,7 +107,11 @@ def room(rng: Rng, bank: TextureBank) -> Stage:
     warmth = rng.uniform(0.75, 1.0)
     ambient = rng.uniform(0.07, 0.3)
     scene = pack_scene(
-        item, rng, bank, lights, ambient * np.array([1, 0.97, 0.94 * warmth]),
+        item,
+        rng,
+        bank,
+        lights,
+        ambient * np.array([1, 0.97, 0.94 * warmth]),
         0.6 * ambient * np.array([1, 0.92, 0.82]),
     )
     margin = np.array([0.4, 0.4, 0.0])
@@ -147,8 +165,9 @@ def _window_wall(
     x = rng.uniform(-1, 1) * (length - w - 0.6) / 2
     left, right = x - w / 2 + length / 2, length / 2 - x - w / 2
     wall.add(box(left, 0.1, height).moved((-length / 2 + left / 2, 0.05, 0)), material, shell=True)
-    wall.add(box(right, 0.1, height).moved((length / 2 - right / 2, 0.05, 0)), material,
-             shell=True)
+    wall.add(
+        box(right, 0.1, height).moved((length / 2 - right / 2, 0.05, 0)), material, shell=True
+    )
     wall.add(box(w, 0.1, low).moved((x, 0.05, 0)), material, shell=True)
     wall.add(box(w, 0.1, height - high).moved((x, 0.05, high)), material, shell=True)
     frame = palette.paint((0.5, 1))
@@ -169,9 +188,7 @@ def _window_wall(
     return np.array([x, 0, (low + high) / 2])
 
 
-def _curtains(
-    rng: Rng, palette: Palette, wall: Item, x: float, width: float, high: float
-) -> None:
+def _curtains(rng: Rng, palette: Palette, wall: Item, x: float, width: float, high: float) -> None:
     """Hang folded curtains left and right of a window."""
     cloth = palette.fabric()
     for sx in (-1, 1):

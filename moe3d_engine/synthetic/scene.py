@@ -140,9 +140,7 @@ def pack_scene(
         vertices=np.concatenate([m.vertices for m in meshes]).astype(np.float32),
         faces=np.ascontiguousarray(faces, np.int32),
         corners=attributes.astype(np.float32)[faces],
-        face_part=np.repeat(
-            np.arange(len(parts), dtype=np.int32), [len(m.faces) for m in meshes]
-        ),
+        face_part=np.repeat(np.arange(len(parts), dtype=np.int32), [len(m.faces) for m in meshes]),
         part_object=np.array([part.group for part in parts], np.int32),
         texture=np.array([m.texture for m in materials], np.int32),
         repeats=np.array([m.repeats_per_m for m in materials], np.float32),
@@ -184,8 +182,10 @@ class Palette:
 
     def floor(self) -> Material:
         """Return boards, tiles, stone or carpet."""
-        kind = self._rng.choice(['planks', 'tiles', 'noise', 'weave', 'marble', 'checks'],
-                                p=[0.4, 0.2, 0.15, 0.12, 0.06, 0.07])
+        kind = self._rng.choice(
+            ['planks', 'tiles', 'noise', 'weave', 'marble', 'checks'],
+            p=[0.4, 0.2, 0.15, 0.12, 0.06, 0.07],
+        )
         repeats = self._rng.uniform(0.6, 1.6)
         return self._material(str(kind), repeats, self._grey(0.7, 1), 0.12, 15)
 
@@ -242,8 +242,12 @@ class Palette:
         return np.clip(self._rng.uniform(low, high) + warmth, 0, 1)
 
     def _material(
-        self, kind: str, repeats_per_m: float, tint: NDArray[Any],
-        specular: float = 0.0, gloss: float = 20.0,
+        self,
+        kind: str,
+        repeats_per_m: float,
+        tint: NDArray[Any],
+        specular: float = 0.0,
+        gloss: float = 20.0,
     ) -> Material:
         texture = int(self._rng.choice(self._bank.kinds[kind]))
         return Material(texture, repeats_per_m, tint**2, specular, gloss)

@@ -30,8 +30,12 @@ class SurfacePoints(NamedTuple):
     def where(self, mask: NDArray[np.bool_]) -> SurfacePoints:
         """Return the points that a mask chooses."""
         return SurfacePoints(
-            self.position[mask], self.normal[mask], self.lifted[mask], self.part[mask],
-            self.albedo[mask], self.to_viewer[mask],
+            self.position[mask],
+            self.normal[mask],
+            self.lifted[mask],
+            self.part[mask],
+            self.albedo[mask],
+            self.to_viewer[mask],
         )
 
 

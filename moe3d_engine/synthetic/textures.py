@@ -121,7 +121,9 @@ def fractal(rng: Rng, base: int = 4, octaves: int = 6, gain: float = 0.55) -> Im
 
 
 def random_colour(
-    rng: Rng, hue: tuple[float, float] = (0, 1), saturation: tuple[float, float] = (0.1, 0.8),
+    rng: Rng,
+    hue: tuple[float, float] = (0, 1),
+    saturation: tuple[float, float] = (0.1, 0.8),
     value: tuple[float, float] = (0.2, 0.95),
 ) -> NDArray[Any]:
     """Return an RGB colour in the given ranges; of all hues, warm ones are the most common."""

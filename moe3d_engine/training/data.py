@@ -18,7 +18,7 @@ from torch.utils.data import Sampler
 class WindowKey(NamedTuple):
     """Names one training window: which set, how many of its views, which augmentation."""
 
-    index: int
+    set_index: int
     num_views: int
     seed: int
 
@@ -82,7 +82,7 @@ class WindowDataset(Dataset[dict[str, np.ndarray]]):
     def __getitem__(self, key: WindowKey) -> dict[str, np.ndarray]:
         """Return the window that `key` names."""
         rng = np.random.default_rng(key.seed)
-        source = self._sets[key.index]
+        source = self._sets[key.set_index]
         views = np.arange(len(source.rgb))
         if self._augment:
             views = rng.permutation(views)

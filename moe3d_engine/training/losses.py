@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model.mixture import gate_entropy
 from moe3d_engine.model.mixture import mixture_log_likelihood
@@ -36,7 +37,7 @@ def boundary_weights(near: Tensor, far: Tensor, weight: float, eta: float = 0.05
 
 
 def mixture_loss(
-    outputs: NetworkOutputs, depth: Tensor, weights: Tensor, likelihood: str, variable: str
+    outputs: NetworkOutputs, depth: Tensor, weights: Tensor, config: ModelConfig
 ) -> Tensor:
     """
     Return the weighted mean negative log-likelihood of the true depth.
@@ -46,21 +47,25 @@ def mixture_loss(
     outputs : of the network, with experts.
     depth : (B, V, H, W), true depth.
     weights : (B, V, H, W), loss weight of each pixel.
-    likelihood, variable : of the mixture, as in `ModelConfig`.
+    config : of the network: likelihood and mixture variable.
     """
+    assert outputs.expert_depth is not None
+    assert outputs.expert_scale is not None
+    assert outputs.gate_log_weights is not None
     log_likelihood = mixture_log_likelihood(
         outputs.expert_depth,
         outputs.expert_scale,
         outputs.gate_log_weights,
         depth,
-        likelihood,
-        variable,
+        config.likelihood,
+        config.mixture_variable,
     )
     return -(weights * log_likelihood).sum() / weights.sum()
 
 
 def entropy_loss(outputs: NetworkOutputs, weights: Tensor) -> Tensor:
     """Return the weighted mean entropy of the gate, in nats."""
+    assert outputs.gate_log_weights is not None
     return (weights * gate_entropy(outputs.gate_log_weights)).sum() / weights.sum()
 
 
@@ -70,6 +75,7 @@ def teacher_loss(outputs: NetworkOutputs, near: Tensor, far: Tensor, weights: Te
 
     Experts that start alike only separate slowly; this names two of them in the beginning.
     """
+    assert outputs.expert_depth is not None
     log_depth = outputs.expert_depth.log()
     error = (log_depth[:, :, 0] - near.log()).abs() + (log_depth[:, :, -1] - far.log()).abs()
     return (weights * error).sum() / weights.sum()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 import json
 import os
 from pathlib import Path
 from typing import Any
+from typing import cast
 
 from accelerate import Accelerator
 from moe3d_engine.errors import CheckpointError
+from moe3d_engine.errors import ConfigError
 from moe3d_engine.evaluation.held_out import evaluate_windows
 from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import load_weights
 from moe3d_engine.model.checkpoint import save_weights
+from moe3d_engine.model.mobile_stem import MobileStem
 from moe3d_engine.synthetic.dataset import SyntheticDataset
-from moe3d_engine.training.config import TrainConfig
+from moe3d_engine.synthetic.scene_set import SyntheticSet
 from moe3d_engine.training.config import learning_rate_factor
+from moe3d_engine.training.config import TrainConfig
 from moe3d_engine.training.data import WindowDataset
 from moe3d_engine.training.data import WindowSampler
 from moe3d_engine.training.losses import boundary_weights
@@ -30,8 +35,8 @@ from moe3d_engine.training.losses import teacher_loss
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 import torch
-from torch import Tensor
 from torch import nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -67,7 +72,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     run.mkdir(parents=True, exist_ok=True)
     config.write(run / 'config.json')
     network = build_network(config)
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
     optimizer = torch.optim.AdamW(parameter_groups(network, config), betas=(0.9, 0.98), fused=True)
     state = {'network': network, 'averaged': averaged, 'optimizer': optimizer}
     first_step, best = load_state(run / 'last.pt', state) if resume else (0, float('inf'))
@@ -79,33 +84,32 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     progress = tqdm(batches, initial=first_step, total=config.steps)
     progress.disable = not accelerator.is_main_process
     metrics: dict[str, float] = {}
-    for step, batch in zip(steps, progress, strict=True):
-        batch = {name: value.to(accelerator.device) for name, value in batch.items()}
+    for step, cpu_batch in zip(steps, progress, strict=True):
+        batch = {name: value.to(accelerator.device) for name, value in cpu_batch.items()}
         for group in optimizer.param_groups:
             rate = config.learning_rate * learning_rate_factor(step, config)
             group['lr'] = rate * group['relative_rate']
-        losses = window_losses(model, batch, config, step)
+        outputs = model(batch['images'], return_experts=True)
+        losses = window_losses(outputs, batch, network, config, step)
         optimizer.zero_grad()
         accelerator.backward(losses['total'])
-        norm = accelerator.clip_grad_norm_(model.parameters(), 1.0)
-        if torch.isfinite(norm):
+        if torch.isfinite(accelerator.clip_grad_norm_(model.parameters(), 1.0)):
             optimizer.step()
             averaged.update_parameters(network)
         if step % 10 == 0:
-            progress.set_postfix({k: f'{float(v):.3f}' for k, v in losses.items()})
+            progress.set_postfix({k: f'{float(v.detach()):.3f}' for k, v in losses.items()})
+        if not accelerator.is_main_process:
+            continue
         last = step == config.steps
-        if accelerator.is_main_process and (last or step % config.eval_every == 0):
-            metrics = evaluate_windows(
-                predictor(averaged.module, accelerator.device),
-                judged,
-                confidence_tau=averaged.module.config.confidence_tau,
-            )
+        if last or step % config.eval_every == 0:
+            mean_network = cast('Moe3dNet', averaged.module)
+            metrics = evaluate_network(mean_network, judged, accelerator.device)
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)
             score = metrics['abs_rel'] + metrics['flying_pred']
             if score < best:
                 best = score
-                save_weights(averaged.module, run / 'best.safetensors')
-        if accelerator.is_main_process and (last or step % config.save_every == 0):
+                save_weights(mean_network, run / 'best.safetensors')
+        if last or step % config.save_every == 0:
             save_state(run / 'last.pt', state, step, best)
     return metrics
 
@@ -119,7 +123,10 @@ def build_network(config: TrainConfig) -> Moe3dNet:
     network.break_symmetry(config.seed)
     if config.stem_init:
         state = torch.load(config.stem_init, weights_only=True, map_location='cpu')
-        network.aggregator.patch_embed.patch_embed.load_efficientnet_lite0(state)
+        stem = network.aggregator.patch_embed.patch_embed
+        if not isinstance(stem, MobileStem):
+            raise ConfigError(f'stem_init needs stem mobile; {config.preset} has another one.')
+        stem.load_efficientnet_lite0(state)
     return network
 
 
@@ -142,7 +149,7 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
 
 def open_batches(
     config: TrainConfig, steps: range, accelerator: Accelerator
-) -> DataLoader[dict[str, Tensor]]:
+) -> Iterable[dict[str, Tensor]]:
     """Return the loader of the batches of `steps` for this process."""
     sets = SyntheticDataset(config.data)
     sampler = WindowSampler(
@@ -158,17 +165,18 @@ def open_batches(
 
 
 def window_losses(
-    model: nn.Module, batch: dict[str, Tensor], config: TrainConfig, step: int
+    outputs: NetworkOutputs,
+    batch: dict[str, Tensor],
+    network: Moe3dNet,
+    config: TrainConfig,
+    step: int,
 ) -> dict[str, Tensor]:
     """Return the losses of one batch of windows by name; `total` is their weighted sum."""
-    network_config = model.module.config if hasattr(model, 'module') else model.config
-    outputs = model(batch['images'], return_experts=True)
     depth = batch['depth']
     near, far = local_extrema(depth)
     weights = boundary_weights(near, far, config.boundary_weight)
-    likelihood, variable = network_config.likelihood, network_config.mixture_variable
     losses = {
-        'nll': mixture_loss(outputs, depth, weights, likelihood, variable),
+        'nll': mixture_loss(outputs, depth, weights, network.config),
         'camera': camera_loss(outputs.pose_encoding, batch['pose_encoding']),
     }
     total = losses['nll'] + config.camera_weight * losses['camera']
@@ -183,27 +191,28 @@ def window_losses(
     return losses | {'total': total}
 
 
-def predictor(
-    network: Moe3dNet, device: torch.device
-) -> Callable[[Float32Array], RawOutputs]:
-    """Return a function from images (V, 3, H, W) to the outputs of all views, as numpy."""
+def evaluate_network(
+    network: Moe3dNet, sets: list[SyntheticSet], device: torch.device
+) -> dict[str, float]:
+    """Return the held-out figures of a network; see `evaluate_windows`."""
 
     def predict(images: Float32Array) -> RawOutputs:
-        network.eval()
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             outputs = network(torch.from_numpy(images).to(device))
-        network.train()
         arrays = (getattr(outputs, name).float().cpu().numpy() for name in RawOutputs._fields)
         return RawOutputs(*arrays)
 
-    return predict
+    network.eval()
+    metrics = evaluate_windows(predict, sets, confidence_tau=network.config.confidence_tau)
+    network.train()
+    return metrics
 
 
 def append_metrics(
     path: Path, step: int, losses: dict[str, Tensor], metrics: dict[str, float]
 ) -> None:
     """Append one line of JSON with the step, the losses and the held-out metrics."""
-    line = {'step': step} | {k: round(float(v), 5) for k, v in losses.items()}
+    line = {'step': step} | {k: round(float(v.detach()), 5) for k, v in losses.items()}
     line |= {k: round(v, 5) for k, v in metrics.items()}
     with path.open('a') as file:
         file.write(json.dumps(line) + '\n')

@@ -25,9 +25,11 @@ def execute(args: argparse.Namespace) -> int:
     """Run all checks and report them."""
     from moe3d_engine.cli.doctor import engine_checks
     from moe3d_engine.cli.doctor import report_checks
-    from moe3d_ros.health import ros_checks
-    from moe3d_ros.health import topic_checks
+    from moe3d_ros.fastdds_profile import use_shipped_profile
+    from moe3d_ros.ros_doctor import ros_checks
+    from moe3d_ros.ros_doctor import topic_checks
 
+    use_shipped_profile()
     checks = [*engine_checks(), *ros_checks()]
     if args.image_topic is not None:
         checks += topic_checks(args.image_topic, args.camera_info_topic, args.seconds)

@@ -57,8 +57,12 @@ sys.exit(service.run())
 @contextmanager
 def launched(
     environment: Mapping[str, str], install: Path, log: Path, *arguments: str
-) -> Iterator[None]:
-    """Run the installed launch file; end it as Ctrl-C does and expect a clean end."""
+) -> Iterator[Callable[[], bool]]:
+    """
+    Run the installed launch file; end it as Ctrl-C does and expect a clean end.
+
+    The value tells whether launch and node are alive.
+    """
     path = install / 'moe3d_ros/share/moe3d_ros/launch/reconstruct.launch.py'
     with log.open('w') as output:
         process = subprocess.Popen(
@@ -70,7 +74,7 @@ def launched(
             start_new_session=True,
         )
         try:
-            yield
+            yield lambda: process.poll() is None and 'has died' not in log.read_text()
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30.0) == 0, log.read_text()
         finally:
@@ -91,14 +95,17 @@ def node() -> Iterator[Node]:
 
 
 def spin_until(
-    node: Node, is_done: Callable[[], object], each: Callable[[], None], log: Path
+    node: Node,
+    is_done: Callable[[], object],
+    each: Callable[[], None],
+    is_alive: Callable[[], bool],
 ) -> None:
     """Spin, call `each` five times a second; stop when it is done, has died or takes too long."""
     executor = rclpy.executors.SingleThreadedExecutor(context=node.context)
     executor.add_node(node)
     timer = node.create_timer(0.2, each)
     end_s = time.monotonic() + START_TIMEOUT_S
-    while not is_done() and time.monotonic() < end_s and 'has died' not in log.read_text():
+    while not is_done() and time.monotonic() < end_s and is_alive():
         executor.spin_once(timeout_sec=0.1)
     node.destroy_timer(timer)
     executor.shutdown()
@@ -179,8 +186,8 @@ def test_launched_node_turns_images_into_depth(
         image_publisher.publish(message)
 
     log = tmp_path / 'launch.log'
-    with launched(installed_environment, colcon_install, log, *arguments):
-        spin_until(node, lambda: depths, publish, log)
+    with launched(installed_environment, colcon_install, log, *arguments) as is_alive:
+        spin_until(node, lambda: depths, publish, is_alive)
         assert depths, log.read_text()
 
     assert depths[0].encoding == '32FC1'
@@ -201,8 +208,8 @@ def test_without_autostart_the_node_waits_unconfigured(
             futures.append(client.call_async(GetState.Request()))
 
     log = tmp_path / 'launch.log'
-    with launched(installed_environment, colcon_install, log, 'autostart:=false'):
-        spin_until(node, lambda: futures and futures[0].done(), ask, log)
+    with launched(installed_environment, colcon_install, log, 'autostart:=false') as is_alive:
+        spin_until(node, lambda: futures and futures[0].done(), ask, is_alive)
         assert futures, log.read_text()
         state = futures[0].result().current_state.id
 

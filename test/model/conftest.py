@@ -32,8 +32,8 @@ VGGT_SMALL = replace(
     camera_heads=6,
 )
 
-# The structure of moe3d-small (conv stem, image branch, log depth) at a size for tests.
-CONV_TINY = replace(
+# The structure of moe3d-small (mobile stem, image branch, log depth) at a size for tests.
+MOBILE_TINY = replace(
     preset('moe3d-small'),
     image_size=64,
     embed_dim=32,
@@ -45,7 +45,6 @@ CONV_TINY = replace(
     dpt_features=16,
     dpt_channels=(16, 16, 32, 32),
     camera_heads=2,
-    stem_channels=(8, 8, 16, 16),
     expert_hidden=8,
     gate_hidden=8,
 )
@@ -111,14 +110,14 @@ def tiny_network() -> Moe3dNet:
 @pytest.fixture
 def conv_network() -> Moe3dNet:
     """Return a tiny network of moe3d-small's structure."""
-    return lively_network(CONV_TINY)
+    return lively_network(MOBILE_TINY)
 
 
 @pytest.fixture
 def untrained_network() -> Moe3dNet:
     """Return a tiny network of moe3d-small's structure as training from scratch starts it."""
     torch.manual_seed(0)
-    network = Moe3dNet(CONV_TINY)
+    network = Moe3dNet(MOBILE_TINY)
     network.break_symmetry(0)
     return network
 

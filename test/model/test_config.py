@@ -45,7 +45,7 @@ def test_small_networks_are_small(name: str, most: int) -> None:
         {'heads': 5},
         {'camera_heads': 5},
         {'image_size': 225},
-        {'stem_channels': (16, 32)},
+        {'patch_size': 8},
         {'stem': 'patch'},
     ],
 )

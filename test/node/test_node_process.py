@@ -54,20 +54,25 @@ def feed():
     images = node.create_publisher(Image, '/camera/image_raw', 1)
     infos = node.create_publisher(CameraInfo, '/camera/camera_info', 1)
     stamp_ns = conftest.FIRST_STAMP_NS
-    while True:
+    while not done.is_set():
         stamp_ns += conftest.PERIOD_NS
         image, info = conftest.make_image(), conftest.make_info()
         image.header.stamp = info.header.stamp = conftest.to_stamp(stamp_ns)
         infos.publish(info)
         images.publish(image)
         time.sleep(0.03)
+    node.destroy_node()
+    context.shutdown()
 
 
-threading.Thread(target=feed, daemon=True).start()
+done = threading.Event()
+camera = threading.Thread(target=feed)
+camera.start()
 code = run_node(sys.argv[2:], open_backend=lambda *args, **options: SlowBackend())
+done.set()
+camera.join()
 print('run_node has returned', code, flush=True)
-import os
-os._exit(code)  # the camera's thread never ends
+sys.exit(code)
 """
 
 
@@ -117,7 +122,7 @@ def test_signal_in_the_middle_of_an_inference_ends_the_node_cleanly(
 @pytest.mark.parametrize(
     ('parameter', 'text'),
     [
-        ('window.max_views:=99', 'takes at most 4 views'),
+        ('window.max_views:=9', 'takes at most 4 views'),
         ('depth.max_m:=10', 'depth.max_m'),  # an integer for a double
         ('rejection.min_agreement:=7.0', 'rejection.min_agreement'),
     ],

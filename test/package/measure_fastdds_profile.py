@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 import subprocess
 import sys
 
-PROFILE = Path(__file__).resolve().parents[2] / 'config' / 'fastdds.xml'
-NAMES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+from moe3d_ros.fastdds_profile import FAST_DDS_2_VARIABLE
+from moe3d_ros.fastdds_profile import FAST_DDS_3_VARIABLE
+from moe3d_ros.fastdds_profile import fast_dds_environment
+
 IMAGE_BYTES = 640 * 480 * 3
 RATE_HZ = 20.0
 COUNT = 100
@@ -35,9 +36,10 @@ print(json.dumps(dataclasses.asdict(measure_link(size, rate, count, reliability,
 
 def environment(has_profile: bool) -> dict[str, str]:
     """Return this environment with or without the profile."""
-    plain = {key: value for key, value in os.environ.items() if key not in NAMES}
+    variables = (FAST_DDS_2_VARIABLE, FAST_DDS_3_VARIABLE)
+    plain = {key: value for key, value in os.environ.items() if key not in variables}
     plain.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    return plain | dict.fromkeys(NAMES[:1], str(PROFILE)) if has_profile else plain
+    return plain | fast_dds_environment(plain) if has_profile else plain
 
 
 def main() -> None:

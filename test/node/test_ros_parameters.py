@@ -1,0 +1,110 @@
+"""The table of parameters, the file of defaults and the engine's defaults agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip('rclpy', reason='needs ROS or its wheels')
+
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import InputError
+from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_ros.parameter_table import ParameterRow
+from moe3d_ros.parameter_table import PARAMETERS
+from moe3d_ros.parameter_table import parameters_table
+from moe3d_ros.parameters import declare_parameters
+from moe3d_ros.parameters import node_config
+from moe3d_ros.share import share_file
+import rclpy
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+
+DEFAULTS = {row.name: row.default for row in PARAMETERS}
+
+
+def flat(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return nested parameters by their full names."""
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            values |= flat(value, f'{prefix}{name}.')
+        else:
+            values[prefix + name] = value
+    return values
+
+
+def test_file_holds_every_parameter_with_its_default_and_type() -> None:
+    tree = yaml.safe_load(share_file('config/reconstruct.yaml').read_text())
+
+    values = flat(tree['/**']['ros__parameters'])
+
+    assert values == DEFAULTS
+    assert list(values) == list(DEFAULTS)
+    assert {n: type(v) for n, v in values.items()} == {n: type(v) for n, v in DEFAULTS.items()}
+
+
+def test_defaults_are_those_of_the_engine() -> None:
+    assert node_config(DEFAULTS).reconstructor == ReconstructorConfig()
+
+
+def test_switching_rejection_off_keeps_every_pixel() -> None:
+    config = node_config({**DEFAULTS, 'rejection.enabled': False}).reconstructor
+
+    assert (config.min_agreement, config.min_confidence) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize('name', ['front', 'robot1/front_left', '_x'])
+def test_camera_names_that_topics_allow_are_taken(name: str) -> None:
+    assert node_config({**DEFAULTS, 'camera.name': name}).camera == name
+
+
+@pytest.mark.parametrize('name', ['', '1st', 'a b', '/front', 'front/', 'a//b', 'köln', '~x'])
+def test_camera_names_that_topics_do_not_allow_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r'camera\.name'):
+        node_config({**DEFAULTS, 'camera.name': name})
+
+
+@pytest.mark.parametrize('row', [row for row in PARAMETERS if row.choices], ids=lambda r: r.name)
+def test_value_that_is_no_choice_is_refused(row: ParameterRow) -> None:
+    with pytest.raises(ConfigError, match=row.name):
+        node_config({**DEFAULTS, row.name: 'nonsense'})
+
+
+def test_declared_parameters_describe_themselves(ros_context: Context) -> None:
+    node = rclpy.create_node('parameters', context=ros_context, start_parameter_services=False)
+    try:
+        declare_parameters(node)
+        for row in PARAMETERS:
+            descriptor = node.describe_parameter(row.name)
+            assert descriptor.description == row.text
+            assert descriptor.read_only == row.read_only
+            assert all(choice in descriptor.additional_constraints for choice in row.choices)
+        refused = node.set_parameters([Parameter('rejection.min_agreement', value=1.5)])
+        assert not refused[0].successful
+    finally:
+        node.destroy_node()
+
+
+def test_table_of_the_readme_names_every_parameter_and_default() -> None:
+    lines = parameters_table().splitlines()
+
+    assert len(lines) == 2 + len(PARAMETERS)
+    assert '| `depth.max_m` | `.inf` | yes |' in parameters_table()
+    assert all(f'`{row.name}`' in line for row, line in zip(PARAMETERS, lines[2:], strict=True))
+
+
+def test_share_file_is_found_in_a_sourced_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / 'share' / 'moe3d_ros' / 'config' / 'mine.yaml'
+    path.parent.mkdir(parents=True)
+    path.touch()
+    monkeypatch.setenv('AMENT_PREFIX_PATH', f'/nowhere:{tmp_path}')
+
+    assert share_file('config/mine.yaml') == path
+    with pytest.raises(InputError, match=r'config/other\.yaml'):
+        share_file('config/other.yaml')
