@@ -1,92 +1,140 @@
-"""Pixels of ROS image messages: checked, rows without padding, colours as RGB; no ROS needed."""
+"""Pixels of ROS image messages as RGB arrays, with everything in them checked first; no ROS."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
 from typing import Any
+from typing import NamedTuple
+from typing import TypeAlias
 
 import cv2
 from moe3d_engine.errors import InputError
 from moe3d_engine.types import UInt8Array
 import numpy as np
-from rosbags.image import image_to_cvimage
-from rosbags.image.image import ImageError
-from rosbags.image.image import to_cvtype
+from numpy.typing import NDArray
 
-# Any object with the fields of sensor_msgs/Image or CompressedImage: rclpy's, rosbags' or ours.
-Message = Any
+# Any object with the fields of sensor_msgs/Image or CompressedImage: rclpy's or rosbags'.
+Message: TypeAlias = Any
 
 
-def decode_compressed(message: Message) -> UInt8Array:
-    """
-    Return the RGB image (H, W, 3) of a CompressedImage.
+class _Encoding(NamedTuple):
+    """How pixels lie in an image message, and OpenCV's code that makes them RGB."""
 
-    Raises
-    ------
-    InputError
-        If the data are no image.
-    """
-    data = np.frombuffer(message.data, np.uint8)
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if decoded is None:
-        raise InputError(
-            f'A compressed image ({message.format!r}, {data.size} bytes) cannot be decoded; '
-            'JPEG and PNG are expected.'
-        )
-    return np.asarray(cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB), np.uint8)
+    channels: int
+    to_rgb: int | None
+    dtype: type[np.generic] = np.uint8
+    even_width: bool = False
+
+
+# ROS names a Bayer pattern by its first two rows, OpenCV by the second row's second and third
+# pixel: bayer_rggb8 is BayerBG.
+_ENCODINGS = {
+    'rgb8': _Encoding(3, None),
+    'bgr8': _Encoding(3, cv2.COLOR_BGR2RGB),
+    'rgba8': _Encoding(4, cv2.COLOR_RGBA2RGB),
+    'bgra8': _Encoding(4, cv2.COLOR_BGRA2RGB),
+    'mono8': _Encoding(1, cv2.COLOR_GRAY2RGB),
+    'mono16': _Encoding(1, cv2.COLOR_GRAY2RGB, np.uint16),
+    'yuv422': _Encoding(2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
+    'uyvy': _Encoding(2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
+    'yuv422_yuy2': _Encoding(2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
+    'yuyv': _Encoding(2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
+    'bayer_rggb8': _Encoding(1, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _Encoding(1, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _Encoding(1, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _Encoding(1, cv2.COLOR_BayerGB2RGB),
+}
 
 
 def decode_raw(message: Message) -> UInt8Array:
     """
-    Return the RGB image (H, W, 3) of an Image, whatever its encoding and padding.
+    Return the RGB pixels (H, W, 3) of a sensor_msgs/Image.
+
+    The array may share memory with the message.
 
     Raises
     ------
     InputError
-        If the encoding is unknown, the step is too small or data are missing.
+        If the encoding is unknown, or size, step and data contradict each other.
     """
-    dense = dense_image(message)
-    try:
-        return np.array(image_to_cvimage(dense, 'rgb8'), np.uint8)
-    except (ImageError, ValueError, cv2.error) as error:
-        raise InputError(f'A {message.encoding} image cannot become RGB: {error}.') from error
+    encoding = _ENCODINGS.get(message.encoding)
+    if encoding is None:
+        raise InputError(
+            f'Images of encoding {message.encoding!r} cannot be read; known are '
+            f'{", ".join(_ENCODINGS)}.'
+        )
+    pixels = _pixels(message, encoding)
+    if encoding.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if encoding.to_rgb is None:
+        return np.ascontiguousarray(pixels)
+    return np.asarray(cv2.cvtColor(pixels, encoding.to_rgb), np.uint8)
 
 
-def dense_image(message: Message) -> SimpleNamespace:
+def decode_compressed(message: Message) -> UInt8Array:
     """
-    Return the fields of an Image whose rows have no padding.
+    Return the RGB pixels (H, W, 3) of a sensor_msgs/CompressedImage, as the sensor saw them.
 
     Raises
     ------
     InputError
-        If the encoding is unknown, the step is too small or data are missing.
+        If the data are no image, are cut off, or hold depth.
     """
-    height, width, step = message.height, message.width, message.step
     data = np.frombuffer(message.data, np.uint8)
+    cut = _is_jpeg(data) and not _has_jpeg_end(data)
+    if 'compressedDepth' in message.format or cut or not data.size:
+        what = 'ends early' if cut else 'is empty' if not data.size else 'holds depth'
+        raise InputError(
+            f'The compressed image (format {message.format!r}, {data.size} bytes) {what}; a whole '
+            f'JPEG or PNG in colour is expected.'
+        )
+    # The camera_info is of the pixels as stored, so a rotation in EXIF must not be applied.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        _, _, type_name, channels = to_cvtype(message.encoding)
-    except ImageError as error:
+        bgr = cv2.imdecode(data, flags)
+    except cv2.error:  # some decoders raise it, others return None
+        bgr = None
+    if bgr is None:
         raise InputError(
-            f'The image encoding {message.encoding!r} is unknown; rgb8, bgr8, mono8, yuv422 and '
-            'Bayer encodings are among those expected.'
-        ) from error
-    row_bytes = width * channels * np.dtype(type_name).itemsize
-    if height < 1 or width < 1 or step < row_bytes:
-        raise InputError(
-            f'A {width}x{height} {message.encoding} image has rows of {row_bytes} bytes; got step '
-            f'{step}. The driver fills the message wrongly.'
+            f'The compressed image (format {message.format!r}, {data.size} bytes) cannot be '
+            f'decoded; a JPEG or PNG is expected.'
         )
-    if data.size < (height - 1) * step + row_bytes:
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _pixels(message: Message, encoding: _Encoding) -> NDArray[Any]:
+    """Return the message's pixels (H, W[, C]) without the padding of the rows."""
+    itemsize = np.dtype(encoding.dtype).itemsize
+    row_bytes = message.width * encoding.channels * itemsize
+    num_bytes = message.height * message.step
+    complaint = None
+    if not message.width or not message.height:
+        complaint = 'it has no pixels'
+    elif message.step < row_bytes:
+        complaint = f'a row needs a step of at least {row_bytes}'
+    elif len(message.data) != num_bytes:
+        complaint = f'height x step is {num_bytes} bytes'
+    elif encoding.even_width and message.width % 2:
+        complaint = 'two neighbours share their colour, so the width must be even'
+    if complaint is not None:
         raise InputError(
-            f'A {width}x{height} {message.encoding} image with step {step} has {height * step} '
-            f'bytes; got {data.size}. The message is truncated.'
+            f'The image ({message.width}x{message.height}, {message.encoding}, step '
+            f'{message.step}, {len(message.data)} bytes) is not valid: {complaint}.'
         )
-    rows = np.lib.stride_tricks.as_strided(data, (height, row_bytes), (step, 1), writeable=False)
-    return SimpleNamespace(
-        height=height,
-        width=width,
-        encoding=message.encoding,
-        is_bigendian=bool(message.is_bigendian),
-        step=row_bytes,
-        data=np.ascontiguousarray(rows).ravel(),
-    )
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    pixels = np.ascontiguousarray(rows[:, :row_bytes]).view(encoding.dtype)
+    if itemsize > 1 and bool(message.is_bigendian) != (sys.byteorder == 'big'):
+        pixels = pixels.byteswap()
+    if encoding.channels == 1:
+        return pixels
+    return pixels.reshape(message.height, message.width, encoding.channels)
+
+
+def _is_jpeg(data: UInt8Array) -> bool:
+    """Return whether data begin as a JPEG does."""
+    return data[:2].tobytes() == b'\xff\xd8'
+
+
+def _has_jpeg_end(data: UInt8Array) -> bool:
+    """Return whether a JPEG has its end marker; OpenCV fills what is missing with grey."""
+    return data[-64:].tobytes().rstrip(b'\0').endswith(b'\xff\xd9')

@@ -96,9 +96,7 @@ def _draw_title(page: _Page, summary: Summary) -> None:
         f'{latency:.0f} ms from image to cloud (median)' if latency is not None else '',
         f'{summary["machine"]["cores"]} CPU cores',
     ]
-    page.text(
-        MARGIN_PX, 56, '   ·   '.join(filter(None, facts)), fontsize=11, color=QUIET_INK
-    )
+    page.text(MARGIN_PX, 56, '   ·   '.join(filter(None, facts)), fontsize=11, color=QUIET_INK)
 
 
 def _draw_frames(
@@ -131,9 +129,7 @@ def _draw_frames(
     seconds = (frames[-1].stamp_ns - frames[0].stamp_ns) * 1e-9
     page.text(lefts[0], top + 4, f'{len(frames)} of the frames, {seconds:.1f} s', color=QUIET_INK)
     page.text(lefts[1] + 0.63 * width, top + 4, 'grey: rejected', color=QUIET_INK)
-    page.text(
-        lefts[2] + 0.63 * width, top + 4, '1 = on one surface', color=QUIET_INK
-    )
+    page.text(lefts[2] + 0.63 * width, top + 4, '1 = on one surface', color=QUIET_INK)
     for left, picture, label in (
         (lefts[1], depth_picture, f'depth [{unit}]'),
         (lefts[2], confidence_picture, 'probability'),
@@ -158,16 +154,18 @@ def _draw_clouds(
     raw = evaluated.depth_raw[index]
     camera = _cloud_camera(raw, frame.intrinsics, image_hw)
     share = summary['flying_share']
-    for column, (name, depth, flying) in enumerate((
-        ('before rejection', raw, share['raw']),
-        ('after rejection, as published', frame.depth, share['rejected']),
-    )):
+    for column, (name, depth, flying) in enumerate(
+        (
+            ('before rejection', raw, share['raw']),
+            ('after rejection, as published', frame.depth, share['rejected']),
+        )
+    ):
         left = MARGIN_PX + column * (width + GAP_PX)
         picture = _cloud_picture(depth, frame.image, frame.intrinsics, camera)
-        page.axes(left, top + HEADING_PX, width, height).imshow(picture, interpolation='antialiased')
-        page.text(
-            left, top + 8, f'Cloud from the side, {name}', fontsize=12, fontweight='bold'
+        page.axes(left, top + HEADING_PX, width, height).imshow(
+            picture, interpolation='antialiased'
         )
+        page.text(left, top + 8, f'Cloud from the side, {name}', fontsize=12, fontweight='bold')
         note = f'{np.count_nonzero(np.isfinite(depth)):,} points'
         if flying is not None:
             note += f'   ·   {100 * flying:.1f} % of the boundary points fly (all frames)'

@@ -11,6 +11,8 @@ from typing import Any
 
 from moe3d_engine.backends.open import open_backend
 from moe3d_engine.errors import InputError
+from moe3d_engine.image_messages import decode_compressed
+from moe3d_engine.image_messages import decode_raw
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.resample import resample_nearest
 from moe3d_engine.types import DepthScale
@@ -24,8 +26,6 @@ from moe3d_ros.bags import Message
 from moe3d_ros.bags import read_decoded
 from moe3d_ros.bags import read_topics
 from moe3d_ros.bags import stamp_ns
-from moe3d_ros.images import decode_compressed
-from moe3d_ros.images import decode_image
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.rectification import open_rectifier
 import numpy as np
@@ -172,7 +172,7 @@ def _published_frame(stamp: int, messages: dict[str, Message]) -> PublishedFrame
         stamp,
         _pixels(messages['depth'], '<f4'),
         _pixels(messages['boundary_confidence'], '<f4'),
-        decode_image(messages['color']),
+        decode_raw(messages['color']),
         np.array(messages['camera_info'].k, np.float64).reshape(3, 3),
     )
 
@@ -197,7 +197,7 @@ def _depth_metres(message: Message) -> Float32Array:
 def _read_views(bag: Path, camera: CameraTopics, stamps: set[int]) -> Iterator[View]:
     """Yield the rectified views of some stamps, in their order."""
     is_compressed = read_topics(bag)[camera.image].type.endswith('CompressedImage')
-    decode = decode_compressed if is_compressed else decode_image
+    decode = decode_compressed if is_compressed else decode_raw
     pending: dict[int, dict[str, Message]] = {}
     for topic, _, message in read_decoded(bag, (camera.image, camera.camera_info)):
         stamp = stamp_ns(message)

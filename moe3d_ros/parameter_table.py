@@ -75,7 +75,7 @@ def parameters_table() -> str:
     """Return the table of the README, in Markdown."""
     lines = ['| parameter | default | at run time | meaning |', '|---|---|---|---|']
     for row in PARAMETERS:
-        text = row.text
+        text = row.text.replace('<', '&lt;')
         if row.choices:
             text += f' One of {", ".join(f"`{choice}`" for choice in row.choices)}.'
         if row.bounds is not None:

@@ -10,6 +10,8 @@ import time
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
+from moe3d_engine.image_messages import decode_compressed
+from moe3d_engine.image_messages import decode_raw
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import UInt8Array
@@ -18,8 +20,6 @@ from moe3d_engine.views import ViewWindow
 from moe3d_ros.diagnostics import DropReason
 from moe3d_ros.diagnostics import RestartReason
 from moe3d_ros.diagnostics import Statistics
-from moe3d_ros.images import decode_compressed
-from moe3d_ros.images import decode_image
 from moe3d_ros.outputs import Outputs
 from moe3d_ros.pairing import Frame
 from moe3d_ros.pairing import stamp_ns
@@ -73,7 +73,7 @@ class CameraStream:
         self._outputs = outputs
         self._statistics = statistics
         self._camera = config.camera
-        self._decode = {'raw': decode_image, 'compressed': decode_compressed}[config.transport]
+        self._decode = {'raw': decode_raw, 'compressed': decode_compressed}[config.transport]
         self._window = ViewWindow(config.max_views, config.keyframe_interval_s)
         self._clock = clock
         self._drop = drop

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Run the node until it is interrupted."""
     from moe3d_engine.errors import ConfigError
+
     ros_args = list(args.ros_args)
     if args.params_file is not None:
         if not args.params_file.is_file():

@@ -10,13 +10,14 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
 from moe3d_ros.link_check import measure_link
+from moe3d_ros.link_check import QUEUE_DEPTH
 
 
 @pytest.mark.parametrize('reliability', ['best_effort', 'reliable'])
 def test_small_messages_all_arrive(reliability: str) -> None:
-    report = measure_link(1000, rate_hz=50.0, count=10, reliability=reliability)
+    report = measure_link(1000, rate_hz=50.0, count=QUEUE_DEPTH, reliability=reliability)
 
-    assert (report.sent, report.received) == (10, 10)
+    assert (report.sent, report.received) == (QUEUE_DEPTH, QUEUE_DEPTH)
     assert report.median_ms is not None
     assert 0.0 < report.median_ms < 1000.0
 

@@ -26,7 +26,7 @@ PLACES = {
     ),
     'openvino': ('moe3d_engine/backends/openvino_backend.py',),
     'tensorrt': ('moe3d_engine/backends/tensorrt_backend.py', 'moe3d_engine/build/'),
-    'matplotlib': ('moe3d_engine/evaluation/report.py', 'moe3d_ros/contact_sheet.py'),
+    'matplotlib': ('moe3d_ros/contact_sheet.py',),
     'rosbags': (
         'moe3d_engine/bag_images.py',
         'moe3d_engine/image_messages.py',
@@ -35,7 +35,6 @@ PLACES = {
     'open3d': (),
     'moe3d_ros': ROS_ONLY,
     'rclpy': ROS_ONLY,
-    'cv_bridge': ROS_ONLY,
     'ament_index_python': ROS_ONLY,
     'launch': ROS_ONLY,
     'launch_ros': ROS_ONLY,

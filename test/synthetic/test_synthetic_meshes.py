@@ -32,18 +32,29 @@ def test_closed_shape_has_its_volume_by_outward_normals(name: str) -> None:
     assert measured == pytest.approx(volume, rel=0.08)
 
 
-@pytest.mark.parametrize('mesh', [
-    meshes.box(1, 2, 3), meshes.cylinder(0.5, 2.0), meshes.sphere(1.0), meshes.torus(1.0, 0.25),
-    meshes.superellipsoid((1, 1, 1), (0.3, 0.3)),
-])
+@pytest.mark.parametrize(
+    'mesh',
+    [
+        meshes.box(1, 2, 3),
+        meshes.cylinder(0.5, 2.0),
+        meshes.sphere(1.0),
+        meshes.torus(1.0, 0.25),
+        meshes.superellipsoid((1, 1, 1), (0.3, 0.3)),
+    ],
+)
 def test_shape_rests_on_the_ground(mesh: meshes.Mesh) -> None:
     assert mesh.vertices[:, 2].min() == pytest.approx(0, abs=1e-9)
 
 
-@pytest.mark.parametrize('mesh', [
-    meshes.tube(np.array([[0, 0, 0], [0, 0.5, 1], [0, 1, 1.5]]), 0.01), meshes.blob(RNG, 0.2),
-    meshes.leaf(0.3, 0.05, 0.4), meshes.lathe([(0, 0), (0.1, 0), (0.05, 0.3), (0, 0.3)]),
-])
+@pytest.mark.parametrize(
+    'mesh',
+    [
+        meshes.tube(np.array([[0, 0, 0], [0, 0.5, 1], [0, 1, 1.5]]), 0.01),
+        meshes.blob(RNG, 0.2),
+        meshes.leaf(0.3, 0.05, 0.4),
+        meshes.lathe([(0, 0), (0.1, 0), (0.05, 0.3), (0, 0.3)]),
+    ],
+)
 def test_normals_are_unit_and_faces_refer_to_vertices(mesh: meshes.Mesh) -> None:
     used = np.unique(mesh.faces)
     assert used.min() >= 0

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.images import decode_compressed
-from moe3d_ros.images import decode_image
+from moe3d_engine.image_messages import decode_compressed
+from moe3d_engine.image_messages import decode_raw
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
@@ -48,7 +48,7 @@ def colour_image() -> Array:
 def test_colour_orders_become_rgb(encoding: str, order: list[int], padding: int) -> None:
     image = colour_image()
 
-    decoded = decode_image(message_of(image[..., order], encoding, padding))
+    decoded = decode_raw(message_of(image[..., order], encoding, padding))
 
     assert np.array_equal(decoded, image)
 
@@ -56,7 +56,7 @@ def test_colour_orders_become_rgb(encoding: str, order: list[int], padding: int)
 def test_grey_becomes_three_equal_channels() -> None:
     grey = np.arange(24, dtype=np.uint8).reshape(4, 6)
 
-    decoded = decode_image(message_of(grey, 'mono8', padding=3))
+    decoded = decode_raw(message_of(grey, 'mono8', padding=3))
 
     assert np.array_equal(decoded, np.stack([grey] * 3, axis=-1))
 
@@ -66,7 +66,7 @@ def test_sixteen_bits_keep_their_upper_eight(is_bigendian: int) -> None:
     grey = np.linspace(0, 65535, 24).reshape(4, 6).astype(np.uint16)
     sent = grey.astype('>u2' if is_bigendian else '<u2')
 
-    decoded = decode_image(message_of(sent, 'mono16', 4, is_bigendian))
+    decoded = decode_raw(message_of(sent, 'mono16', 4, is_bigendian))
 
     assert np.array_equal(decoded[..., 0], grey >> 8)
 
@@ -80,7 +80,7 @@ def test_yuv_pairs_become_their_colour(encoding: str, is_uyvy: bool) -> None:
     pair = [u, y, v, y] if is_uyvy else [y, u, y, v]
     pixels = np.tile(np.array(pair, np.uint8), (4, 3)).reshape(4, 6, 2)
 
-    decoded = decode_image(message_of(pixels, encoding, padding=2))
+    decoded = decode_raw(message_of(pixels, encoding, padding=2))
 
     np.testing.assert_allclose(decoded, np.broadcast_to(RED, decoded.shape), atol=3)
 
@@ -92,7 +92,7 @@ def test_bayer_pattern_becomes_the_colour_behind_it(
 ) -> None:
     cell = np.array([colour['rgb'.index(name)] for name in pattern], np.uint8).reshape(2, 2)
 
-    decoded = decode_image(message_of(np.tile(cell, (4, 5)), f'bayer_{pattern}8'))
+    decoded = decode_raw(message_of(np.tile(cell, (4, 5)), f'bayer_{pattern}8'))
 
     assert (decoded == colour).all()
 
@@ -100,12 +100,12 @@ def test_bayer_pattern_becomes_the_colour_behind_it(
 @pytest.mark.parametrize('encoding', ['32FC1', '16UC1', 'rgb565', ''])
 def test_other_encodings_are_refused_by_name(encoding: str) -> None:
     with pytest.raises(InputError, match=f"encoding '{encoding}'"):
-        decode_image(message_of(colour_image(), encoding))
+        decode_raw(message_of(colour_image(), encoding))
 
 
 def test_odd_width_of_yuv_is_refused() -> None:
     with pytest.raises(InputError, match='must be even'):
-        decode_image(message_of(np.zeros((4, 5, 2), np.uint8), 'yuyv'))
+        decode_raw(message_of(np.zeros((4, 5, 2), np.uint8), 'yuyv'))
 
 
 def jpeg_of(image: Array) -> bytes:

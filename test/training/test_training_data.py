@@ -1,0 +1,89 @@
+"""Training windows: order by seed alone, mirrored worlds that stay consistent, colours only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moe3d_engine.geometry.cameras import pose_encoding_from_cameras
+from moe3d_engine.synthetic import render_set
+from moe3d_engine.synthetic.dataset import SyntheticDataset
+from moe3d_engine.synthetic.dataset import write_dataset
+from moe3d_engine.training.data import augment_colours
+from moe3d_engine.training.data import mirror_views
+from moe3d_engine.training.data import WindowDataset
+from moe3d_engine.training.data import WindowKey
+from moe3d_engine.training.data import WindowSampler
+import numpy as np
+import pytest
+
+IMAGE_HW = (48, 64)
+
+
+def reprojection_error(
+    depth: np.ndarray, intrinsics: np.ndarray, world_from_cam: np.ndarray
+) -> float:
+    """Return the median relative difference of view 0's points to view 1's depth."""
+    v, u = np.mgrid[: depth.shape[1], : depth.shape[2]]
+    rays = np.linalg.inv(intrinsics[0]) @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+    points = np.vstack(
+        [rays * np.where(np.isfinite(depth[0]), depth[0], 1e3).ravel(), np.ones(u.size)]
+    )
+    seen = (np.linalg.inv(world_from_cam[1]) @ world_from_cam[0] @ points)[:3]
+    pixel = np.rint((intrinsics[1] @ seen)[:2] / seen[2]).astype(int)
+    inside = (seen[2] > 0) & (pixel >= 0).all(0)
+    inside &= (pixel[0] < depth.shape[2]) & (pixel[1] < depth.shape[1])
+    other = depth[1][pixel[1, inside], pixel[0, inside]]
+    return float(np.median(np.abs(other / seen[2, inside] - 1)))
+
+
+def test_mirrored_views_reproject_as_well_as_the_originals() -> None:
+    source = render_set(5, 2, IMAGE_HW)
+
+    rgb, depth, world_from_cam = mirror_views(source.rgb, source.depth, source.world_from_cam)
+
+    before = reprojection_error(source.depth, source.intrinsics, source.world_from_cam)
+    after = reprojection_error(depth, source.intrinsics, world_from_cam)
+    assert after == pytest.approx(before, abs=0.01)
+    assert before < 0.05
+    np.testing.assert_array_equal(rgb[:, :, 0], source.rgb[:, :, -1])
+
+
+def test_colour_augmentation_changes_every_view_and_keeps_type_and_shape() -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (2, 8, 9, 3)).astype(np.uint8)
+
+    augmented = augment_colours(rgb, np.random.default_rng(1))
+
+    assert augmented.shape == rgb.shape
+    assert augmented.dtype == np.uint8
+    assert (augmented != rgb).any(axis=(1, 2, 3)).all()
+
+
+def test_sampler_continues_where_an_interrupted_run_stopped() -> None:
+    whole = list(WindowSampler(7, 2, (1, 2, 4), range(1, 9), seed=3))
+    rest = list(WindowSampler(7, 2, (1, 2, 4), range(5, 9), seed=3))
+
+    assert rest == whole[4:]
+
+
+def test_ranks_draw_other_windows_of_the_same_length() -> None:
+    first = list(WindowSampler(1000, 4, (1, 2, 4), range(1, 9), seed=3, rank=0))
+    second = list(WindowSampler(1000, 4, (1, 2, 4), range(1, 9), seed=3, rank=1))
+
+    for a, b in zip(first, second, strict=True):
+        assert a != b
+        assert {key.num_views for key in a} == {key.num_views for key in b}
+
+
+def test_window_holds_the_set_with_its_first_view_as_the_world(tmp_path: Path) -> None:
+    write_dataset(tmp_path, range(2), num_views=3, image_hw=IMAGE_HW, processes=1)
+    sets = SyntheticDataset(tmp_path)
+
+    window = WindowDataset(sets, far_m=20.0, augment=False)[WindowKey(1, 2, 0)]
+
+    source = sets[1]
+    assert window['images'].shape == (2, 3, *IMAGE_HW)
+    assert window['depth'].max() <= 20.0
+    np.testing.assert_allclose(window['pose_encoding'][0, :7], [0, 0, 0, 0, 0, 0, 1], atol=1e-6)
+    cam_from_first = np.linalg.inv(source.world_from_cam[1]) @ source.world_from_cam[0]
+    expected = pose_encoding_from_cameras(cam_from_first[None], source.intrinsics[1:2], IMAGE_HW)
+    np.testing.assert_allclose(window['pose_encoding'][1], expected[0], atol=1e-5)
