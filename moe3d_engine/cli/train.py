@@ -9,6 +9,7 @@ import json
 NAME = 'train'
 HELP = 'train the network on synthetic scenes (renders them first where they are missing)'
 
+NUM_HELD_OUT = 64
 _TUPLES = {'view_counts'}
 
 
@@ -25,12 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(option, default=default.get(field.name, 'runs/moe3d-small'))
         else:
             parser.add_argument(option, type=type(field.default), default=field.default)
-    parser.add_argument('--sets', type=int, default=4000, help='training sets to render')
+    parser.add_argument('--sets', type=int, default=2250, help='training sets to render')
     parser.add_argument('--resume', action='store_true', help='continue from last.pt of the run')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Render what is missing, train, print the last held-out metrics."""
+    from moe3d_engine.synthetic import HELD_OUT_SEED_START
     from moe3d_engine.synthetic.dataset import write_dataset
     from moe3d_engine.training.config import TrainConfig
     from moe3d_engine.training.train import train
@@ -39,6 +41,8 @@ def execute(args: argparse.Namespace) -> int:
     values = {k: tuple(v) if k in _TUPLES else v for k, v in values.items()}
     config = TrainConfig(**values)
     write_dataset(config.data, range(args.sets))
+    held_out = range(HELD_OUT_SEED_START, HELD_OUT_SEED_START + NUM_HELD_OUT)
+    write_dataset(config.held_out, held_out, sets_per_shard=32)
     metrics = train(config, resume=args.resume)
     print(json.dumps(metrics, indent=None if args.json else 2))
     return 0

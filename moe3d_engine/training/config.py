@@ -32,6 +32,7 @@ class TrainConfig:
     entropy_weight : lambda of the gate's entropy, ramped up over the first fifth of the run.
     teacher_share : share of the steps during which the nearest and the farthest expert are
         taught local minima and maxima of the true depth.
+    interior_weight : weight of the L1 log error of all experts away from boundaries.
     camera_weight : weight of the camera loss.
     far_m : true depth is clipped here; the sky lies at this distance.
     seed : seed of weights, order and augmentation.
@@ -57,9 +58,10 @@ class TrainConfig:
     boundary_weight: float = 5.0
     entropy_weight: float = 3e-4
     teacher_share: float = 0.3
+    interior_weight: float = 2.0
     camera_weight: float = 1.0
     far_m: float = 60.0
-    ema_decay: float = 0.998
+    ema_decay: float = 0.995
     seed: int = 0
     eval_every: int = 250
     held_out_sets: int = 24

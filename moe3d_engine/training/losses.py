@@ -81,6 +81,19 @@ def teacher_loss(outputs: NetworkOutputs, near: Tensor, far: Tensor, weights: Te
     return (weights * error).sum() / weights.sum()
 
 
+def interior_loss(outputs: NetworkOutputs, depth: Tensor, near: Tensor, far: Tensor) -> Tensor:
+    """
+    Return the mean L1 log error of all experts where the window holds one surface.
+
+    Away from boundaries there is one right depth, so every expert learns it; a network that is
+    still unsure would otherwise spread its experts there, and the decode would hop between them.
+    """
+    assert outputs.expert_depth is not None
+    inside = 2 - boundary_weights(near, far, 2.0)
+    error = (outputs.expert_depth.log() - depth.log()[:, :, None]).abs().mean(2)
+    return (inside * error).sum() / inside.sum().clamp(min=1.0)
+
+
 def camera_loss(pose_encoding: Tensor, target: Tensor) -> Tensor:
     """
     Return the camera loss: smooth L1 of translation, rotation and field of view.

@@ -29,6 +29,7 @@ from moe3d_engine.training.data import WindowSampler
 from moe3d_engine.training.losses import boundary_weights
 from moe3d_engine.training.losses import camera_loss
 from moe3d_engine.training.losses import entropy_loss
+from moe3d_engine.training.losses import interior_loss
 from moe3d_engine.training.losses import local_extrema
 from moe3d_engine.training.losses import mixture_loss
 from moe3d_engine.training.losses import teacher_loss
@@ -184,6 +185,8 @@ def window_losses(
         ramp = min(1.0, 5 * step / config.steps)
         losses['entropy'] = entropy_loss(outputs, weights)
         total = total + ramp * config.entropy_weight * losses['entropy']
+        losses['interior'] = interior_loss(outputs, depth, near, far)
+        total = total + config.interior_weight * losses['interior']
         teaching = max(0.0, 1 - step / max(1.0, config.teacher_share * config.steps))
         if teaching > 0:
             losses['teacher'] = teacher_loss(outputs, near, far, weights)

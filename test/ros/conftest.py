@@ -49,10 +49,10 @@ def make_scene(num_frames: int) -> SyntheticSet:
     )
 
 
-@pytest.fixture
-def camera_bag(tmp_path: Path) -> Path:
+@pytest.fixture(scope='session')
+def camera_bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a bag of 12 frames at 10 Hz with image, camera_info, depth and pose."""
-    path = tmp_path / 'camera_bag'
+    path = tmp_path_factory.mktemp('bags') / 'camera_bag'
     write_scene_bag(path, make_scene(12))
     return path
 
@@ -60,9 +60,9 @@ def camera_bag(tmp_path: Path) -> Path:
 StartMoe3d = Callable[..., 'subprocess.Popen[str]']
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def start_moe3d() -> Iterator[StartMoe3d]:
-    """Return a function that starts `moe3d ...` in a process of its own; all end with the test."""
+    """Return a function that starts `moe3d ...` in a process of its own; all end with the module."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str | Path) -> subprocess.Popen[str]:

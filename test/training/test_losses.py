@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import math
 
 from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model import preset
@@ -10,6 +11,7 @@ from moe3d_engine.training.config import learning_rate_factor
 from moe3d_engine.training.config import TrainConfig
 from moe3d_engine.training.losses import boundary_weights
 from moe3d_engine.training.losses import camera_loss
+from moe3d_engine.training.losses import interior_loss
 from moe3d_engine.training.losses import local_extrema
 from moe3d_engine.training.losses import mixture_loss
 from moe3d_engine.training.losses import teacher_loss
@@ -73,6 +75,14 @@ def test_teacher_loss_is_zero_for_experts_on_the_nearest_and_the_farthest_surfac
 
     assert teacher_loss(outputs_of(near, far), near, far, weights) == 0.0
     assert teacher_loss(outputs_of(far, near), near, far, weights) > 0.0
+
+
+def test_interior_loss_sees_every_expert_but_no_boundary() -> None:
+    near, far = local_extrema(STEP_EDGE)
+
+    assert interior_loss(outputs_of(near, far), STEP_EDGE, near, far) == 0.0
+    wrong = interior_loss(outputs_of(STEP_EDGE, 1.1 * STEP_EDGE), STEP_EDGE, near, far)
+    assert float(wrong) == pytest.approx(0.5 * math.log(1.1), rel=1e-4)
 
 
 def test_camera_loss_takes_a_quaternion_and_its_negative_for_one_rotation() -> None:
