@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ class OfferedQos:
     depth: int = 10
 
 
-class BagTopic(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BagTopic:
     """A topic of a bag."""
 
     name: str
@@ -213,9 +215,10 @@ class BagWriter:
         return bytes(self._typestore.serialize_cdr(message, type_name))
 
     @property
-    def types(self) -> Any:
+    def types(self) -> Mapping[str, Message]:
         """The message classes by type name."""
-        return self._typestore.types
+        types: Mapping[str, Message] = self._typestore.types
+        return types
 
     def close(self) -> None:
         """Finish the bag; a second call does nothing."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import math
 from typing import NamedTuple
+from typing import TypeAlias
 
 import cv2
 from moe3d_engine.geometry.points import transform_points
@@ -11,6 +13,9 @@ from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
+from numpy.typing import NDArray
+
+IntArray: TypeAlias = NDArray[np.int64]
 
 OVERSAMPLING = 2  # the picture is drawn larger and shrunk, so that points have soft edges
 FOCAL_WIDTHS = 1.6  # focal length in widths of the picture: a calm perspective
@@ -94,8 +99,8 @@ def render_cloud(
     x, y, z, colors, spacing = (a[visible] for a in (x, y, z, colors, spacing))
     column = focal_px * x / z + OVERSAMPLING * (camera.center_px[0] + 0.5) - 0.5
     row = focal_px * y / z + OVERSAMPLING * (camera.center_px[1] + 0.5) - 0.5
-    side = np.clip(np.rint(focal_px * spacing / z), 2, MAX_SPLAT_PX).astype(int)
-    left, top = (np.rint(at - (side - 1) / 2).astype(int) for at in (column, row))
+    side = np.clip(np.rint(focal_px * spacing / z), 2, MAX_SPLAT_PX).astype(np.int64)
+    left, top = (np.rint(at - (side - 1) / 2).astype(np.int64) for at in (column, row))
 
     nearest = np.full(height * width, np.inf, np.float32)
     targets = list(_covered_pixels(left, top, side, height, width))
@@ -112,10 +117,12 @@ def render_cloud(
     return np.asarray(shrunk, np.uint8)
 
 
-def _covered_pixels(left, top, side, height, width):  # type: ignore[no-untyped-def]
+def _covered_pixels(
+    left: IntArray, top: IntArray, side: IntArray, height: int, width: int
+) -> Iterator[tuple[IntArray, IntArray]]:
     """Yield (points, flat pixels) for each offset within the squares."""
-    for down in range(MAX_SPLAT_PX):
-        for right in range(MAX_SPLAT_PX):
+    for down in range(int(side.max(initial=0))):
+        for right in range(int(side.max(initial=0))):
             covers = (side > max(down, right)) & (left + right >= 0) & (left + right < width)
             covers &= (top + down >= 0) & (top + down < height)
             index = np.nonzero(covers)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 from typing import TYPE_CHECKING
 
 from moe3d_engine.geometry.points import unproject_depth
@@ -79,15 +78,24 @@ class _Page:
             spine.set_visible(False)
         return axes
 
-    def text(self, left: float, top: float, text: str, **style: Any) -> None:
-        """Write a line whose upper edge is at `top`."""
+    def text(self, left: float, top: float, text: str) -> None:
+        """Write a note whose upper edge is at `top`."""
+        self._write(left, top, text, 10.5, 'normal', QUIET_INK)
+
+    def heading(self, left: float, top: float, text: str, size: float = 12) -> None:
+        """Write a heading whose upper edge is at `top`."""
+        self._write(left, top, text, size, 'bold', INK)
+
+    def _write(
+        self, left: float, top: float, text: str, size: float, weight: str, color: str
+    ) -> None:
         where = left / WIDTH_PX, 1 - top / self._height_px
-        self.figure.text(*where, text, va='top', **style)
+        self.figure.text(*where, text, va='top', fontsize=size, fontweight=weight, color=color)
 
 
 def _draw_title(page: _Page, summary: Summary) -> None:
     """Write what the picture shows, and of which run."""
-    page.text(MARGIN_PX, 22, 'Depth without flying points', fontsize=19, fontweight='bold')
+    page.heading(MARGIN_PX, 22, 'Depth without flying points', 19)
     drops = sum(summary['dropped'].values())
     latency = summary['node_latency_ms'].get('p50')
     facts = [
@@ -96,7 +104,7 @@ def _draw_title(page: _Page, summary: Summary) -> None:
         f'{latency:.0f} ms from image to cloud (median)' if latency is not None else '',
         f'{summary["machine"]["cores"]} CPU cores',
     ]
-    page.text(MARGIN_PX, 56, '   ·   '.join(filter(None, facts)), fontsize=11, color=QUIET_INK)
+    page.text(MARGIN_PX, 56, '   ·   '.join(filter(None, facts)))
 
 
 def _draw_frames(
@@ -109,7 +117,7 @@ def _draw_frames(
     lefts = [MARGIN_PX + column * (width + GAP_PX) for column in range(3)]
     headings = ('Input', 'Depth, published', 'Boundary confidence')
     for left, heading in zip(lefts, headings, strict=True):
-        page.text(left, TITLE_PX + 8, heading, fontsize=12, fontweight='bold')
+        page.heading(left, TITLE_PX + 8, heading)
     for row, frame in enumerate(frames):
         top = TITLE_PX + HEADING_PX + row * (height + GAP_PX)
         image, depth, confidence = (page.axes(left, top, width, height) for left in lefts)
@@ -126,10 +134,10 @@ def _draw_frames(
         )
     top = TITLE_PX + HEADING_PX + len(frames) * (height + GAP_PX)
     unit = 'm' if evaluated.depth_scale is DepthScale.METRIC else 'relative unit'
-    seconds = (frames[-1].stamp_ns - frames[0].stamp_ns) * 1e-9
-    page.text(lefts[0], top + 4, f'{len(frames)} of the frames, {seconds:.1f} s', color=QUIET_INK)
-    page.text(lefts[1] + 0.63 * width, top + 4, 'grey: rejected', color=QUIET_INK)
-    page.text(lefts[2] + 0.63 * width, top + 4, '1 = on one surface', color=QUIET_INK)
+    numbers = ', '.join(str(pick + 1) for pick in picks)
+    page.text(lefts[0], top + 4, f'published frames {numbers} of {len(evaluated.frames)}')
+    page.text(lefts[1] + 0.63 * width, top + 4, 'grey: rejected')
+    page.text(lefts[2] + 0.63 * width, top + 4, '1 = on one surface')
     for left, picture, label in (
         (lefts[1], depth_picture, f'depth [{unit}]'),
         (lefts[2], confidence_picture, 'probability'),
@@ -165,11 +173,11 @@ def _draw_clouds(
         page.axes(left, top + HEADING_PX, width, height).imshow(
             picture, interpolation='antialiased'
         )
-        page.text(left, top + 8, f'Cloud from the side, {name}', fontsize=12, fontweight='bold')
+        page.heading(left, top + 8, f'Cloud from the side, {name}')
         note = f'{np.count_nonzero(np.isfinite(depth)):,} points'
         if flying is not None:
             note += f'   ·   {100 * flying:.1f} % of the boundary points fly (all frames)'
-        page.text(left, top + HEADING_PX + height + 8, note, color=QUIET_INK)
+        page.text(left, top + HEADING_PX + height + 8, note)
 
 
 def _cloud_camera(

@@ -29,6 +29,7 @@ from moe3d_ros.bags import stamp_ns
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.rectification import open_rectifier
 import numpy as np
+from numpy.typing import NDArray
 
 PREFIX = '/moe3d/camera'
 DEPTH_TOPICS = {
@@ -177,7 +178,7 @@ def _published_frame(stamp: int, messages: dict[str, Message]) -> PublishedFrame
     )
 
 
-def _pixels(message: Message, dtype: str) -> Any:
+def _pixels(message: Message, dtype: str) -> NDArray[Any]:
     """Return the (H, W) values of a single-channel image; rows may be padded."""
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     row_bytes = message.width * np.dtype(dtype).itemsize

@@ -35,6 +35,8 @@ CLOCK_STEP_S = 0.01  # longest time between two messages on /clock
 MATCH_POLL_S = 0.02
 ACK_TIMEOUT_S = 10.0
 
+MessageClass = type[Any]
+
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
@@ -151,7 +153,7 @@ def replay(
     )
 
 
-def message_class(type_name: str) -> Any:
+def message_class(type_name: str) -> MessageClass:
     """
     Return the class of a message type such as `sensor_msgs/msg/Image`.
 
@@ -162,9 +164,10 @@ def message_class(type_name: str) -> Any:
     """
     package, _, name = type_name.partition('/msg/')
     try:
-        return getattr(import_module(f'{package}.msg'), name)
+        found: MessageClass = getattr(import_module(f'{package}.msg'), name)
     except (ImportError, AttributeError) as error:
         raise InputError(f'The message type {type_name} is not installed: {error}.') from error
+    return found
 
 
 def to_profile(qos: OfferedQos) -> QoSProfile:

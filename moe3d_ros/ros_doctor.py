@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 import os
 import time
 from typing import Any
@@ -53,7 +54,7 @@ def topic_checks(image_topic: str, camera_info_topic: str | None, seconds: float
         publishers = {topic: node.get_publishers_info_by_topic(topic) for topic in topics}
         stamps_ns = _listen(node, publishers, seconds)
     checks = [
-        run_check(topic, lambda t=topic: _describe_topic(publishers[t], stamps_ns[t], seconds))
+        run_check(topic, partial(_describe_topic, publishers[topic], stamps_ns[topic], seconds))
         for topic in topics
     ]
     if all(check.ok for check in checks):

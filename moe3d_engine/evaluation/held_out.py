@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Sequence
 
+from moe3d_engine.backends.base import Backend
 from moe3d_engine.evaluation.calibration import merge_reliability
 from moe3d_engine.evaluation.calibration import reliability
 from moe3d_engine.evaluation.depth_metrics import depth_metrics
@@ -73,6 +74,15 @@ def evaluate_windows(
         'retained': float(np.mean(retained)),
         'retained_boundary': 1 - dropped / boundary if boundary else float('nan'),
     }
+
+
+def predict_with(backend: Backend) -> Callable[[Float32Array], RawOutputs]:
+    """Return a function that publishes all views of a window through a backend."""
+
+    def predict(images: Float32Array) -> RawOutputs:
+        return backend.reconstruct(backend.encode(images), range(len(images)))
+
+    return predict
 
 
 def _share(parts: list[FlyingPoints]) -> float:

@@ -128,6 +128,7 @@ def save_weights(network: Moe3dNet, path: Path, *, dtype: torch.dtype = torch.fl
     }
     temporary = path.with_name(path.name + '.tmp')
     save_file(state, temporary, metadata={CONFIG_KEY: json.dumps(asdict(network.config))})
+    temporary.chmod(0o644)  # safetensors makes the file readable to its owner alone
     os.replace(temporary, path)
 
 

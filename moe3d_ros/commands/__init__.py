@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from moe3d_ros.commands import demo
-from moe3d_ros.commands import doctor
-from moe3d_ros.commands import replay
-from moe3d_ros.commands import run
+from moe3d_ros.commands import demo as demo
+from moe3d_ros.commands import doctor as doctor
+from moe3d_ros.commands import replay as replay
+from moe3d_ros.commands import run as run
 
 ROS_COMMANDS = (demo, run, replay, doctor)

@@ -62,10 +62,10 @@ StartMoe3d = Callable[..., 'subprocess.Popen[str]']
 
 @pytest.fixture(scope='module')
 def start_moe3d() -> Iterator[StartMoe3d]:
-    """Return a function that starts `moe3d ...` in a process of its own; all end with the module."""
+    """Return a function that starts `moe3d ...` in its own process; all end with the module."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    def start(*arguments: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, '-m', 'moe3d_ros.cli', *map(str, arguments)],
             stdout=subprocess.PIPE,

@@ -7,24 +7,25 @@ import json
 from pathlib import Path
 import signal
 import subprocess
-from typing import Any
 
 from moe3d_engine.backends.open import open_backend
+from moe3d_engine.image_messages import decode_raw
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.preprocess import fit_geometry
 from moe3d_engine.types import View
 from moe3d_ros.bags import choose_camera
+from moe3d_ros.bags import Message
 from moe3d_ros.bags import read_decoded
 from moe3d_ros.bags import read_topics
 from moe3d_ros.bags import stamp_ns
 from moe3d_ros.demo import read_diagnostics
-from moe3d_engine.image_messages import decode_raw
 from moe3d_ros.recorder import Recorder
 import numpy as np
 import pytest
 
 StartMoe3d = Callable[..., 'subprocess.Popen[str]']
+Messages = dict[str, dict[int, Message]]
 
 PREFIX = '/moe3d/camera'
 DEPTH, INFO = f'{PREFIX}/depth/image_rect', f'{PREFIX}/depth/camera_info'
@@ -43,7 +44,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def thresholds(card: Path, bag: Path) -> dict[str, float]:
     """Return settings under which random weights publish all kinds of pixels on this bag."""
     camera = choose_camera(bag)
-    first: dict[str, Any] = {}
+    first: dict[str, Message] = {}
     for topic, _, message in read_decoded(bag, camera[:2]):
         first.setdefault(topic, message)
     intrinsics = np.array(first[camera.camera_info].k).reshape(3, 3)
@@ -61,7 +62,7 @@ def thresholds(card: Path, bag: Path) -> dict[str, float]:
 @pytest.fixture(scope='module')
 def recorded(
     camera_bag: Path, tiny_card: Path, run_folder: Path, start_moe3d: StartMoe3d
-) -> dict[str, dict[int, Any]]:
+) -> Messages:
     """Play, reconstruct and record; return the recorded messages by topic and stamp."""
     values = {'engine.weights': tiny_card, **thresholds(tiny_card, camera_bag)}
     parameters = [part for name, v in values.items() for part in ('-p', f'{name}:={v}')]
@@ -91,28 +92,28 @@ def recorded(
     stdout, stderr = node.communicate()
     assert node.returncode == 0, stdout + stderr
     assert 'Traceback' not in stdout + stderr
-    messages: dict[str, dict[int, Any]] = {topic: {} for topic in OUTPUTS}
+    messages: Messages = {topic: {} for topic in OUTPUTS}
     for topic, _, message in read_decoded(output, OUTPUTS):
         messages[topic][stamp_ns(message)] = message
     return messages
 
 
 @pytest.fixture(scope='module')
-def source(camera_bag: Path) -> dict[str, dict[int, Any]]:
+def source(camera_bag: Path) -> Messages:
     """Return the played images and camera_infos by stamp."""
     camera = choose_camera(camera_bag)
-    messages: dict[str, dict[int, Any]] = {'image': {}, 'camera_info': {}}
+    messages: Messages = {'image': {}, 'camera_info': {}}
     for topic, _, message in read_decoded(camera_bag, camera[:2]):
         messages['image' if topic == camera.image else 'camera_info'][stamp_ns(message)] = message
     return messages
 
 
-def floats(message: Any) -> np.ndarray:
+def floats(message: Message) -> np.ndarray:
     return np.frombuffer(message.data, '<f4').reshape(message.height, message.width)
 
 
 def test_every_output_has_stamp_and_frame_of_its_image(
-    recorded: dict[str, dict[int, Any]], source: dict[str, dict[int, Any]]
+    recorded: Messages, source: Messages
 ) -> None:
     stamps = set(recorded[DEPTH])
 
@@ -124,7 +125,7 @@ def test_every_output_has_stamp_and_frame_of_its_image(
             assert message.header.frame_id == source['image'][stamp].header.frame_id, topic
 
 
-def test_images_have_the_size_of_their_camera_info(recorded: dict[str, dict[int, Any]]) -> None:
+def test_images_have_the_size_of_their_camera_info(recorded: Messages) -> None:
     expected = {DEPTH: ('32FC1', 4), CONFIDENCE: ('32FC1', 4), COLOR: ('rgb8', 3)}
     for stamp, info in recorded[INFO].items():
         for topic, (encoding, pixel_bytes) in expected.items():
@@ -135,7 +136,7 @@ def test_images_have_the_size_of_their_camera_info(recorded: dict[str, dict[int,
 
 
 def test_camera_info_is_the_source_calibration_resized_and_cropped(
-    recorded: dict[str, dict[int, Any]], source: dict[str, dict[int, Any]]
+    recorded: Messages, source: Messages
 ) -> None:
     for stamp, info in recorded[INFO].items():
         before = source['camera_info'][stamp]
@@ -151,7 +152,7 @@ def test_camera_info_is_the_source_calibration_resized_and_cropped(
         np.testing.assert_array_equal(np.array(info.r).reshape(3, 3), np.eye(3))
 
 
-def test_depth_is_positive_or_nan_or_plus_infinity(recorded: dict[str, dict[int, Any]]) -> None:
+def test_depth_is_positive_or_nan_or_plus_infinity(recorded: Messages) -> None:
     depth = np.stack([floats(message) for message in recorded[DEPTH].values()])
 
     assert np.isnan(depth).any(), 'nothing was rejected: the test shows too little'
@@ -161,7 +162,7 @@ def test_depth_is_positive_or_nan_or_plus_infinity(recorded: dict[str, dict[int,
 
 
 def test_confidence_is_a_probability_and_zero_where_depth_is_unknown(
-    recorded: dict[str, dict[int, Any]],
+    recorded: Messages,
 ) -> None:
     for stamp, message in recorded[CONFIDENCE].items():
         confidence, depth = floats(message), floats(recorded[DEPTH][stamp])
@@ -171,12 +172,13 @@ def test_confidence_is_a_probability_and_zero_where_depth_is_unknown(
         assert (confidence[np.isfinite(depth)] > 0).all()
 
 
-def test_cloud_layout_and_values_follow_depth(recorded: dict[str, dict[int, Any]]) -> None:
+def test_cloud_layout_and_values_follow_depth(recorded: Messages) -> None:
     for stamp, cloud in recorded[POINTS].items():
         depth, info = floats(recorded[DEPTH][stamp]), recorded[INFO][stamp]
         names = [(field.name, field.offset, field.datatype, field.count) for field in cloud.fields]
         assert names == [
-            (name, 4 * i, FLOAT32, 1) for i, name in enumerate(('x', 'y', 'z', 'rgb', 'confidence'))
+            (name, 4 * i, FLOAT32, 1)
+            for i, name in enumerate(('x', 'y', 'z', 'rgb', 'confidence'))
         ]
         assert (cloud.point_step, cloud.row_step) == (20, 20 * cloud.width)
         assert (cloud.height, cloud.width) == depth.shape
@@ -206,7 +208,16 @@ def test_demo_accounts_for_every_image_and_writes_its_results(
     out = run_folder / 'demo'
 
     demo = start_moe3d(
-        'demo', '--bag', camera_bag, '--weights', tiny_card, '--out', out, '--frames', '6', '--json'
+        'demo',
+        '--bag',
+        camera_bag,
+        '--weights',
+        tiny_card,
+        '--out',
+        out,
+        '--frames',
+        '6',
+        '--json',
     )
     stdout, stderr = demo.communicate(timeout=100)
 
