@@ -83,7 +83,7 @@ def read_training(run: Path) -> dict[str, Any]:
         lines = (run / 'metrics.jsonl').read_text().splitlines()
         evaluations = [json.loads(line) for line in lines]
         # The trainer keeps the weights of the smallest sum.
-        best = min(evaluations, key=lambda line: line['abs_rel'] + line['flying_pred'])
+        best = max(evaluations, key=lambda line: line['delta_1'])
         changed = [
             (field.name, values[field.name])
             for field in fields(TrainConfig)

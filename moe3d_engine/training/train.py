@@ -51,8 +51,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     Train the network on windows of rendered sets and keep the best averaged weights.
 
     The run folder gets `config.json`, `metrics.jsonl` (a line per evaluation), `last.pt` (all
-    state, to resume from) and `best.safetensors` (averaged weights, smallest sum of AbsRel and
-    flying share on the held-out sets).
+    state, to resume from) and `best.safetensors` (averaged weights, largest
+    delta < 1.25 on the held-out sets).
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             mean_network = cast('Moe3dNet', averaged.module)
             metrics = evaluate_network(mean_network, judged, accelerator.device)
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)
-            score = metrics['abs_rel'] + metrics['flying_pred']
+            score = 1 - metrics['delta_1']
             if score < best:
                 best = score
                 save_weights(mean_network, run / 'best.safetensors')

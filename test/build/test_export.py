@@ -112,7 +112,7 @@ def test_command_exports_the_same_bytes_again_and_records_the_run(
     save_weights(load_weights(first.verified_file('weights')), checkpoint)
     config = TrainConfig(data='d', held_out='h', run='r', seed=5, view_counts=(1, 2))
     config.write(checkpoint.parent / 'config.json')
-    lines = [{'step': s, 'abs_rel': 1 / s, 'flying_pred': 0.1} for s in (1, 2)]
+    lines = [{'step': s, 'delta_1': s / 3} for s in (1, 2)]
     (checkpoint.parent / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     out = tmp_path / 'out'
     options = ['--name', 'tiny', '--input-hw', '56', '70', '--data', 'none', '--json']
