@@ -95,7 +95,7 @@ class _Page:
 
 def _draw_title(page: _Page, summary: Summary) -> None:
     """Write what the picture shows, and of which run."""
-    page.heading(MARGIN_PX, 22, 'Depth without flying points', 19)
+    page.heading(MARGIN_PX, 22, 'Depth, boundary confidence and cloud', 19)
     drops = sum(summary['dropped'].values())
     latency = summary['node_latency_ms'].get('p50')
     facts = [

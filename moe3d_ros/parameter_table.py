@@ -49,7 +49,7 @@ PARAMETERS = (
                  (0, 1024)),
     ParameterRow('depth.min_m', _DEFAULTS.depth_min_m, 'Metres; nearer depth becomes NaN.',
                  read_only=False),
-    ParameterRow('depth.max_m', _DEFAULTS.depth_max_m, 'Metres; farther depth becomes +Inf, and '
+    ParameterRow('depth.max_m', 40.0, 'Metres; farther depth becomes +Inf, and '
                  'NaN in the cloud.', read_only=False),
     ParameterRow('depth.encoding', '32FC1', 'Encoding of the depth image: 32FC1 = metres, '
                  '16UC1 = millimetres with 0 for unknown and for beyond range.',

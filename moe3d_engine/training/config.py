@@ -48,13 +48,13 @@ class TrainConfig:
     stem_init: str = ''
     stem_rate: float = 0.3
     num_experts: int = 4
-    steps: int = 6000
+    steps: int = 2800
     batch_size: int = 4
-    view_counts: tuple[int, ...] = (1, 2, 3, 4)
+    view_counts: tuple[int, ...] = (1, 2, 4)
     learning_rate: float = 6e-4
     weight_decay: float = 0.05
-    warmup_steps: int = 200
-    decay_share: float = 0.35
+    warmup_steps: int = 100
+    decay_share: float = 0.4
     boundary_weight: float = 5.0
     entropy_weight: float = 3e-4
     teacher_share: float = 0.3

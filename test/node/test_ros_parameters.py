@@ -48,7 +48,9 @@ def test_file_holds_every_parameter_with_its_default_and_type() -> None:
 
 
 def test_defaults_are_those_of_the_engine() -> None:
-    assert node_config(DEFAULTS).reconstructor == ReconstructorConfig()
+    expected = ReconstructorConfig(depth_max_m=40.0)  # the library has no limit, the node has
+
+    assert node_config(DEFAULTS).reconstructor == expected
 
 
 def test_switching_rejection_off_keeps_every_pixel() -> None:
@@ -93,7 +95,7 @@ def test_table_of_the_readme_names_every_parameter_and_default() -> None:
     lines = parameters_table().splitlines()
 
     assert len(lines) == 2 + len(PARAMETERS)
-    assert '| `depth.max_m` | `.inf` | yes |' in parameters_table()
+    assert '| `depth.max_m` | `40.0` | yes |' in parameters_table()
     assert all(f'`{row.name}`' in line for row, line in zip(PARAMETERS, lines[2:], strict=True))
 
 

@@ -20,6 +20,11 @@ from moe3d_ros.bags import read_decoded
 from moe3d_ros.bags import read_topics
 from moe3d_ros.bags import stamp_ns
 from moe3d_ros.demo import read_diagnostics
+from moe3d_ros.demo_frames import read_published
+from moe3d_ros.demo_frames import rerun
+from moe3d_ros.parameter_table import PARAMETERS
+from moe3d_ros.parameter_table import ParameterValue
+from moe3d_ros.parameters import node_config
 from moe3d_ros.recorder import Recorder
 import numpy as np
 import pytest
@@ -41,18 +46,20 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp('end_to_end')
 
 
-def thresholds(card: Path, bag: Path) -> dict[str, float]:
-    """Return settings under which random weights publish all kinds of pixels on this bag."""
-    camera = choose_camera(bag)
+@pytest.fixture(scope='module')
+def settings(tiny_card: Path, camera_bag: Path) -> dict[str, ParameterValue]:
+    """Return parameters with which random weights publish all kinds of pixels on this bag."""
+    camera = choose_camera(camera_bag)
     first: dict[str, Message] = {}
-    for topic, _, message in read_decoded(bag, camera[:2]):
+    for topic, _, message in read_decoded(camera_bag, camera[:2]):
         first.setdefault(topic, message)
     intrinsics = np.array(first[camera.camera_info].k).reshape(3, 3)
     keep_all = ReconstructorConfig(min_agreement=0.0, min_confidence=0.0)
-    reconstructor = Reconstructor(open_backend('openvino', str(card)), keep_all)
+    reconstructor = Reconstructor(open_backend('openvino', str(tiny_card)), keep_all)
     result = reconstructor.reconstruct([View(decode_raw(first[camera.image]), intrinsics)])
     reconstructor.close()
     return {
+        'engine.weights': str(tiny_card),
         'rejection.min_agreement': 0.0,
         'rejection.min_confidence': round(float(np.median(result.boundary_confidence)), 6),
         'depth.max_m': round(float(np.percentile(result.depth_raw, 80)), 6),
@@ -60,15 +67,17 @@ def thresholds(card: Path, bag: Path) -> dict[str, float]:
 
 
 @pytest.fixture(scope='module')
-def recorded(
-    camera_bag: Path, tiny_card: Path, run_folder: Path, start_moe3d: StartMoe3d
-) -> Messages:
-    """Play, reconstruct and record; return the recorded messages by topic and stamp."""
-    values = {'engine.weights': tiny_card, **thresholds(tiny_card, camera_bag)}
-    parameters = [part for name, v in values.items() for part in ('-p', f'{name}:={v}')]
+def output(
+    camera_bag: Path,
+    settings: dict[str, ParameterValue],
+    run_folder: Path,
+    start_moe3d: StartMoe3d,
+) -> Path:
+    """Play, reconstruct and record until every image is accounted for; return the new bag."""
+    parameters = [part for name, v in settings.items() for part in ('-p', f'{name}:={v}')]
     node = start_moe3d('run', '--ros-args', *parameters)
-    output = run_folder / 'output'
-    with Recorder(output, (*OUTPUTS, DIAGNOSTICS).__contains__) as recorder:
+    path = run_folder / 'output'
+    with Recorder(path, (*OUTPUTS, DIAGNOSTICS).__contains__) as recorder:
         ready = recorder.spin_until(
             lambda: recorder.topics.issuperset(OUTPUTS) or node.poll() is not None, 40
         )
@@ -92,6 +101,12 @@ def recorded(
     stdout, stderr = node.communicate()
     assert node.returncode == 0, stdout + stderr
     assert 'Traceback' not in stdout + stderr
+    return path
+
+
+@pytest.fixture(scope='module')
+def recorded(output: Path) -> Messages:
+    """Return the recorded messages by topic and stamp."""
     messages: Messages = {topic: {} for topic in OUTPUTS}
     for topic, _, message in read_decoded(output, OUTPUTS):
         messages[topic][stamp_ns(message)] = message
@@ -200,6 +215,20 @@ def test_cloud_layout_and_values_follow_depth(recorded: Messages) -> None:
         rgb = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
         np.testing.assert_array_equal(rgb, decode_raw(recorded[COLOR][stamp]))
         np.testing.assert_array_equal(points[..., 4], floats(recorded[CONFIDENCE][stamp]))
+
+
+def test_offline_rerun_reproduces_the_published_depth(
+    camera_bag: Path, output: Path, settings: dict[str, ParameterValue]
+) -> None:
+    frames = read_published(output, limit=100)
+    config = node_config({row.name: row.default for row in PARAMETERS} | settings)
+
+    stamps = [frame.stamp_ns for frame in frames]
+    depth_raw, depth = rerun(camera_bag, choose_camera(camera_bag), stamps, config, lambda: None)
+
+    published = np.stack([frame.depth for frame in frames])
+    np.testing.assert_allclose(depth, published, rtol=1e-5)
+    assert np.isfinite(depth_raw).all()
 
 
 def test_demo_accounts_for_every_image_and_writes_its_results(
