@@ -59,7 +59,7 @@ class ReconstructorConfig:
 
     depth_min_m: float = 0.0
     depth_max_m: float = math.inf
-    min_agreement: float = 0.7
+    min_agreement: float = 0.5
     min_confidence: float = 0.1
     scale_source: str = 'auto'
     scale_factor: float = 1.0
