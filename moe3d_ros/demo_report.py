@@ -212,9 +212,8 @@ def _accuracy(
 def _agreement(depth: Float32Array, depth_again: Float32Array) -> float:
     """Return the share of pixels on which two runs published the same."""
     both = np.isfinite(depth) & np.isfinite(depth_again)
-    close = np.abs(depth - depth_again, where=both, out=np.zeros_like(depth)) <= (
-        SAME_DEPTH * np.where(both, depth, 1.0)
-    )
+    difference = np.where(both, depth, 0.0) - np.where(both, depth_again, 0.0)
+    close = np.abs(difference) <= SAME_DEPTH * np.where(both, depth, 1.0)
     same_kind = (np.isnan(depth) == np.isnan(depth_again)) & (
         np.isinf(depth) == np.isinf(depth_again)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
+import signal
 import subprocess
 import sys
 
@@ -63,6 +64,8 @@ StartMoe3d = Callable[..., 'subprocess.Popen[str]']
 @pytest.fixture(scope='module')
 def start_moe3d() -> Iterator[StartMoe3d]:
     """Return a function that starts `moe3d ...` in its own process; all end with the module."""
+    # A shell starts background jobs deaf to SIGINT, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
@@ -79,3 +82,4 @@ def start_moe3d() -> Iterator[StartMoe3d]:
     for process in started:
         process.kill()
         process.communicate()
+    signal.signal(signal.SIGINT, before)
