@@ -207,7 +207,8 @@ class Moe3dNode(LifecycleNode):
                 f'{spec.max_views} views.'
             )
         black = np.zeros((*spec.input_hw, 3), np.uint8)
-        self._reconstructor.reconstruct([View(black) for _ in range(config.max_views)], (0,))
+        black_views = [View(black, np.eye(3)) for _ in range(config.max_views)]
+        self._reconstructor.reconstruct(black_views, (0,))
         self._reconstructor.reset()
         depth_scale = config.reconstructor.depth_scale(spec.metric)
         self.get_logger().info(
