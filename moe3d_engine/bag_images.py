@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 import logging
 from pathlib import Path
-from typing import Any
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.image_messages import decode_compressed
 from moe3d_engine.image_messages import decode_raw
+from moe3d_engine.messages import CAMERA_INFO
+from moe3d_engine.messages import COMPRESSED_IMAGE
+from moe3d_engine.messages import DEPTH_ENCODINGS
+from moe3d_engine.messages import IMAGE
+from moe3d_engine.messages import Message
+from moe3d_engine.messages import stamp_ns
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import View
 import numpy as np
@@ -23,14 +28,6 @@ if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
 logger = logging.getLogger(__name__)
-
-_RAW = 'sensor_msgs/msg/Image'
-_COMPRESSED = 'sensor_msgs/msg/CompressedImage'
-_CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
-_DEPTH_ENCODINGS = ('16UC1', '32FC1')
-
-# The messages' classes are made by rosbags at run time from the bag's own definitions.
-Message = Any
 
 
 def is_bag(path: Path) -> bool:
@@ -77,7 +74,9 @@ def read_bag_views(
 
 def _image_connection(reader: AnyReader, topic: str | None) -> Connection:
     """Return the connection of the asked topic, or of the only colour topic."""
-    images = [c for c in reader.connections if c.msgtype in (_RAW, _COMPRESSED) and c.msgcount]
+    images = [
+        c for c in reader.connections if c.msgtype in (IMAGE, COMPRESSED_IMAGE) and c.msgcount
+    ]
     listed = ', '.join(sorted({c.topic for c in images})) or 'none'
     if topic is not None:
         chosen = [c for c in images if c.topic == topic]
@@ -85,7 +84,7 @@ def _image_connection(reader: AnyReader, topic: str | None) -> Connection:
             raise InputError(f'The bag has no images on {topic}. Image topics: {listed}.')
         return chosen[0]
     by_camera = {}
-    for connection in sorted(images, key=lambda c: c.msgtype == _RAW):  # raw before compressed
+    for connection in sorted(images, key=lambda c: c.msgtype == IMAGE):  # raw before compressed
         if not _is_depth(reader, connection):
             by_camera[connection.topic.removesuffix('/compressed')] = connection
     if len(by_camera) != 1:
@@ -100,8 +99,8 @@ def _is_depth(reader: AnyReader, connection: Connection) -> bool:
     """Return whether a topic's first image is a depth map."""
     _, _, rawdata = next(reader.messages(connections=[connection]))
     message: Message = reader.deserialize(rawdata, connection.msgtype)
-    encoding = message.encoding if connection.msgtype == _RAW else message.format
-    return encoding.startswith(_DEPTH_ENCODINGS) or 'compressedDepth' in encoding
+    encoding = message.encoding if connection.msgtype == IMAGE else message.format
+    return encoding.startswith(DEPTH_ENCODINGS) or 'compressedDepth' in encoding
 
 
 def _read_intrinsics(
@@ -109,15 +108,15 @@ def _read_intrinsics(
 ) -> Callable[[Message], Float64Array | None] | None:
     """Return a lookup of intrinsics by an image's stamp; None where the bag has no camera_info."""
     info_topic = image_topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
-    found = [c for c in reader.connections if (c.topic, c.msgtype) == (info_topic, _CAMERA_INFO)]
+    found = [c for c in reader.connections if (c.topic, c.msgtype) == (info_topic, CAMERA_INFO)]
     if not found:
         logger.info('The bag has no %s: the network estimates the intrinsics.', info_topic)
         return None
     known = {}
     for connection, _, rawdata in reader.messages(connections=found):
         message: Message = reader.deserialize(rawdata, connection.msgtype)
-        known[_stamp_ns(message)] = _rectified_intrinsics(message, info_topic)
-    return lambda image: known[_stamp_ns(image)]
+        known[stamp_ns(message)] = _rectified_intrinsics(message, info_topic)
+    return lambda image: known[stamp_ns(image)]
 
 
 def _rectified_intrinsics(info: Message, topic: str) -> Float64Array | None:
@@ -154,9 +153,9 @@ def _read_views(
         except KeyError:
             unpaired += 1
             continue
-        decode = decode_compressed if connection.msgtype == _COMPRESSED else decode_raw
+        decode = decode_compressed if connection.msgtype == COMPRESSED_IMAGE else decode_raw
         image = decode(message)
-        views.append(View(image, intrinsics, _stamp_ns(message), message.header.frame_id))
+        views.append(View(image, intrinsics, stamp_ns(message), message.header.frame_id))
     if unpaired:
         logger.warning('%d images have no camera_info of their stamp: left out.', unpaired)
     if not views:
@@ -165,9 +164,3 @@ def _read_views(
             f'stamp). Give the intrinsics with --intrinsics.'
         )
     return views
-
-
-def _stamp_ns(message: Message) -> int:
-    """Return the header's stamp in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

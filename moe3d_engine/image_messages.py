@@ -5,16 +5,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 from typing import NamedTuple
-from typing import TypeAlias
 
 import cv2
 from moe3d_engine.errors import InputError
+from moe3d_engine.messages import Message
 from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
-
-# Any object with the fields of sensor_msgs/Image or CompressedImage: rclpy's or rosbags'.
-Message: TypeAlias = Any
 
 
 class _Encoding(NamedTuple):

@@ -9,11 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 import struct
-from typing import Any
 from typing import NamedTuple
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import InputError
+from moe3d_engine.messages import CAMERA_INFO
+from moe3d_engine.messages import COMPRESSED_IMAGE
+from moe3d_engine.messages import DEPTH_ENCODINGS
+from moe3d_engine.messages import IMAGE
+from moe3d_engine.messages import Message
 from rosbags.highlevel import AnyReader
 from rosbags.highlevel.anyreader import AnyReaderError
 from rosbags.interfaces import Qos
@@ -30,14 +34,7 @@ from rosbags.typesys import Stores
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
-IMAGE = 'sensor_msgs/msg/Image'
-COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
-CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
-DEPTH_ENCODINGS = ('16UC1', '32FC1')
 _FOREVER = QosTime(9223372036, 854775807)
-
-# The messages' classes are made by rosbags at run time from the bag's own definitions.
-Message = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +123,6 @@ def read_decoded(path: Path, topics: Collection[str]) -> Iterator[tuple[str, int
     with _open_reader(path) as reader:
         for connection, log_ns, data in _messages(reader, topics):
             yield connection.topic, log_ns, reader.deserialize(data, connection.msgtype)
-
-
-def stamp_ns(message: Message) -> int:
-    """Return the stamp of a message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def serialized_stamp_ns(data: bytes) -> int:

@@ -8,10 +8,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 from moe3d_engine.geometry.cameras import quaternion_from_rotation
+from moe3d_engine.messages import CAMERA_INFO
+from moe3d_engine.messages import IMAGE
+from moe3d_engine.messages import Message
 from moe3d_ros.bags import BagWriter
-from moe3d_ros.bags import CAMERA_INFO
-from moe3d_ros.bags import IMAGE
-from moe3d_ros.bags import Message
 from moe3d_ros.bags import OfferedQos
 import numpy as np
 

@@ -13,6 +13,8 @@ from moe3d_engine.backends.open import open_backend
 from moe3d_engine.errors import InputError
 from moe3d_engine.image_messages import decode_compressed
 from moe3d_engine.image_messages import decode_raw
+from moe3d_engine.messages import Message
+from moe3d_engine.messages import stamp_ns
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.resample import resample_nearest
 from moe3d_engine.types import DepthScale
@@ -22,10 +24,8 @@ from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 from moe3d_engine.views import ViewWindow
 from moe3d_ros.bags import CameraTopics
-from moe3d_ros.bags import Message
 from moe3d_ros.bags import read_decoded
 from moe3d_ros.bags import read_topics
-from moe3d_ros.bags import stamp_ns
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.rectification import open_rectifier
 import numpy as np

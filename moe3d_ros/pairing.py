@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from moe3d_engine.messages import stamp_ns
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
@@ -29,12 +30,6 @@ class Frame:
     image: Image | CompressedImage
     info: CameraInfo
     received_ns: int
-
-
-def stamp_ns(message: Image | CompressedImage | CameraInfo) -> int:
-    """Return the stamp of a message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 class StampPairing:

@@ -12,6 +12,7 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.image_messages import decode_compressed
 from moe3d_engine.image_messages import decode_raw
+from moe3d_engine.messages import stamp_ns
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import UInt8Array
@@ -22,7 +23,6 @@ from moe3d_ros.diagnostics import RestartReason
 from moe3d_ros.diagnostics import Statistics
 from moe3d_ros.outputs import Outputs
 from moe3d_ros.pairing import Frame
-from moe3d_ros.pairing import stamp_ns
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.rectification import calibration_key
 from moe3d_ros.rectification import open_rectifier

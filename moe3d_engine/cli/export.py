@@ -82,7 +82,7 @@ def read_training(run: Path) -> dict[str, Any]:
         values = json.loads((run / 'config.json').read_text())
         lines = (run / 'metrics.jsonl').read_text().splitlines()
         evaluations = [json.loads(line) for line in lines]
-        # The trainer keeps the weights of the smallest sum.
+        # The trainer keeps the weights of the largest delta.
         best = max(evaluations, key=lambda line: line['delta_1'])
         changed = [
             (field.name, values[field.name])
