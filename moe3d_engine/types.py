@@ -72,6 +72,7 @@ class RawOutputs(NamedTuple):
     boundary_confidence: Float32Array  # (P, H, W), probability in [0, 1]; see model/mixture.py
     agreement: Float32Array  # (P, H, W), gate weight that agrees with the depth, in [0, 1]
     pose_encoding: Float32Array  # (V, 9): translation, quaternion xyzw, fov_h, fov_w in rad
+    depth_confidence: Float32Array  # (P, H, W), VGGT's, above 1 and no probability
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from moe3d_engine.cli import cost
 from moe3d_engine.cli import doctor
+from moe3d_engine.cli import evaluate
 from moe3d_engine.cli import export
 from moe3d_engine.cli import reconstruct
+from moe3d_engine.cli import samples
 from moe3d_engine.cli import train
 
-ENGINE_COMMANDS = (reconstruct, train, export, doctor)
+ENGINE_COMMANDS = (reconstruct, samples, train, evaluate, cost, export, doctor)

@@ -42,6 +42,7 @@ def execute(args: argparse.Namespace) -> int:
     training = read_training(args.checkpoint.parent) | {'data': args.data}
 
     from moe3d_engine.build.export import export_weights
+    from moe3d_engine.build.parity import RELATIVE
     from moe3d_engine.model.checkpoint import load_weights
 
     card, parity = export_weights(
@@ -59,7 +60,7 @@ def execute(args: argparse.Namespace) -> int:
         size_mb = (card.folder / file.name).stat().st_size / 1e6
         summary[role] = f'{file.name}, {size_mb:.1f} MB'
     for name, error in parity.items():
-        kind = 'relative' if name == 'depth' else 'absolute'
+        kind = 'relative' if name in RELATIVE else 'absolute'
         summary[f'parity of {name}'] = f'{kind} error: mean {error.mean:.1e}, max {error.max:.1e}'
     print_summary(summary, args.json)
     return 0
@@ -103,6 +104,10 @@ def train_command(changed: list[tuple[str, Any]]) -> str:
     """Return the command line that sets these fields of TrainConfig."""
     words = ['moe3d train']
     for name, value in changed:
+        option = name.replace('_', '-')
+        if isinstance(value, bool):
+            words.append(f'--{option}' if value else f'--no-{option}')
+            continue
         values = value if isinstance(value, list) else [value]
-        words += ['--' + name.replace('_', '-'), *map(str, values)]
+        words += [f'--{option}', *map(str, values)]
     return ' '.join(words)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
-import json
+
+from moe3d_engine.cli.output import print_summary
 
 NAME = 'train'
 HELP = 'train the network on synthetic scenes (renders them first where they are missing)'
 
-NUM_HELD_OUT = 64
-_TUPLES = {'view_counts'}
+DEFAULTS = {'data': 'runs/data/train', 'held_out': 'runs/data/validation'}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,30 +19,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     for field in fields(TrainConfig):
         option = '--' + field.name.replace('_', '-')
-        if field.name in _TUPLES:
+        if field.name == 'run':  # `torchrun` takes --run for an option of its own
+            parser.add_argument('--out', dest='run', default='runs/moe3d-small')
+        elif field.name in DEFAULTS:
+            parser.add_argument(option, default=DEFAULTS[field.name])
+        elif isinstance(field.default, bool):
+            parser.add_argument(
+                option, action=argparse.BooleanOptionalAction, default=field.default
+            )
+        elif isinstance(field.default, tuple):
             parser.add_argument(option, type=int, nargs='+', default=field.default)
-        elif field.name in {'data', 'held_out', 'run'}:
-            default = {'data': 'runs/data/train', 'held_out': 'runs/data/held_out'}
-            parser.add_argument(option, default=default.get(field.name, 'runs/moe3d-small'))
         else:
             parser.add_argument(option, type=type(field.default), default=field.default)
-    parser.add_argument('--sets', type=int, default=2250, help='training sets to render')
+    parser.add_argument(
+        '--sets', type=int, default=6000,
+        help='training sets to render where --data is no reader (default: 6000)',
+    )  # fmt: skip
     parser.add_argument('--resume', action='store_true', help='continue from last.pt of the run')
 
 
 def execute(args: argparse.Namespace) -> int:
     """Render what is missing, train, print the last held-out metrics."""
-    from moe3d_engine.synthetic import HELD_OUT_SEED_START
-    from moe3d_engine.synthetic.dataset import write_dataset
+    from accelerate import PartialState
+    from moe3d_engine.synthetic import VALIDATION_SEED_START
     from moe3d_engine.training.config import TrainConfig
     from moe3d_engine.training.train import train
+    import torch
 
     values = {field.name: getattr(args, field.name) for field in fields(TrainConfig)}
-    values = {k: tuple(v) if k in _TUPLES else v for k, v in values.items()}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     config = TrainConfig(**values)
-    write_dataset(config.data, range(args.sets))
-    held_out = range(HELD_OUT_SEED_START, HELD_OUT_SEED_START + NUM_HELD_OUT)
-    write_dataset(config.held_out, held_out, sets_per_shard=32)
+    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+        render_missing(config.data, range(args.sets), config.image_hw)
+        held_out = range(VALIDATION_SEED_START, VALIDATION_SEED_START + args.held_out_sets)
+        render_missing(config.held_out, held_out, config.image_hw)
     metrics = train(config, resume=args.resume)
-    print(json.dumps(metrics, indent=None if args.json else 2))
+    if metrics:
+        print_summary({k: v if args.json else f'{v:.3f}' for k, v in metrics.items()}, args.json)
     return 0
+
+
+def render_missing(data: str, seeds: range, image_hw: tuple[int, int]) -> None:
+    """Render the sets of `seeds` that a folder lacks; nothing where a reader is named."""
+    from moe3d_engine.synthetic.dataset import write_dataset
+
+    if ':' not in data:
+        write_dataset(data, seeds, image_hw=image_hw)

@@ -1,78 +1,195 @@
-"""Held-out figures of a network: depth error, flying points and calibration in one pass."""
+"""Figures of a network on posed views with known depth, raw and with pixels taken away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from moe3d_engine.backends.base import Backend
+from moe3d_engine.datasets.view_set import ViewSet
+from moe3d_engine.evaluation.baselines import best_constant
+from moe3d_engine.evaluation.baselines import best_plane
+from moe3d_engine.evaluation.boundaries import boundary_f1
 from moe3d_engine.evaluation.calibration import merge_reliability
+from moe3d_engine.evaluation.calibration import Reliability
 from moe3d_engine.evaluation.calibration import reliability
 from moe3d_engine.evaluation.depth_metrics import depth_metrics
+from moe3d_engine.evaluation.filters import confidence_score
+from moe3d_engine.evaluation.filters import depth_edge_score
+from moe3d_engine.evaluation.filters import keep_at
+from moe3d_engine.evaluation.filters import ror_score
+from moe3d_engine.evaluation.filters import sor_score
 from moe3d_engine.evaluation.flying_points import flying_points
 from moe3d_engine.evaluation.flying_points import FlyingPoints
-from moe3d_engine.postprocess import on_one_surface
+from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.preprocess import to_network
-from moe3d_engine.synthetic.scene_set import SyntheticSet
 from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
 import numpy as np
 
 FAR_M = 60.0  # true depth beyond is not judged: no network here can tell it from the sky
+SOR_NEIGHBORS = 20
+ROR_RADIUS = 0.02  # of the window's median depth
+
+
+class Judge:
+    """
+    Sums the figures of one prediction over windows.
+
+    Parameters
+    ----------
+    confidence_tau : the relative error within which the boundary confidence calls depth right.
+    """
+
+    def __init__(self, confidence_tau: float) -> None:
+        self._tau = confidence_tau
+        self._metric: list[float] = []
+        self._scaled: list[tuple[float, float]] = []
+        self._boundary_f1: list[float] = []
+        self._retained: list[float] = []
+        self._diagrams: list[Reliability] = []
+        self._flying: dict[str, list[FlyingPoints]] = {'gt': [], 'pred': []}
+
+    def add(
+        self, depth: Float32Array, truth: Float32Array, confidence: Float32Array | None = None
+    ) -> None:
+        """
+        Add a window.
+
+        Parameters
+        ----------
+        depth : (V, H, W) published depth, NaN = not published.
+        truth : (V, H, W), NaN or inf = not judged.
+        confidence : (V, H, W), judged where depth is published.
+        """
+        self._retained.append(float(np.isfinite(depth).mean()))
+        self._metric.append(depth_metrics(depth, truth, align='none').abs_rel)
+        scaled = depth_metrics(depth, truth, align='median')
+        self._scaled.append((scaled.abs_rel, scaled.delta1))
+        pairs = zip(_known(depth), _known(truth), strict=True)
+        self._boundary_f1 += [boundary_f1(*pair) for pair in pairs]
+        if confidence is not None:
+            self._diagrams.append(reliability(depth, confidence, truth, self._tau))
+        for levels, parts in self._flying.items():
+            parts.append(flying_points(depth, truth, levels=levels))
+
+    def figures(self) -> dict[str, float]:
+        """
+        Return the figures of all windows.
+
+        `abs_rel` (metres as they are), `abs_rel_median` and `delta_1` (median scale per window)
+        are means over windows, `boundary_f1` over views. `flying_gt` and `flying_pred` are shares
+        of all judged boundary pixels, `collapsed` is the share of boundary pixels where the
+        prediction shows no step at all, `retained` and `retained_boundary` are shares of pixels.
+        `ece` is that of the boundary confidence, absent where none was given.
+        """
+        parts = self._flying['gt']
+        boundary = max(sum(part.boundary for part in parts), 1)
+        figures = {
+            'abs_rel': float(np.mean(self._metric)),
+            'abs_rel_median': float(np.mean([pair[0] for pair in self._scaled])),
+            'delta_1': float(np.mean([pair[1] for pair in self._scaled])),
+            'boundary_f1': float(np.mean(self._boundary_f1)),
+            'flying_gt': _share(parts),
+            'flying_pred': _share(self._flying['pred']),
+            'collapsed': sum(part.collapsed for part in self._flying['pred']) / boundary,
+            'retained': float(np.mean(self._retained)),
+            'retained_boundary': 1 - sum(part.dropped for part in parts) / boundary,
+        }
+        if self._diagrams:
+            figures['ece'] = self.reliability().expected_calibration_error
+        return figures
+
+    def reliability(self) -> Reliability:
+        """Return the reliability diagram of the boundary confidence."""
+        return merge_reliability(self._diagrams)
 
 
 def evaluate_windows(
     predict: Callable[[Float32Array], RawOutputs],
-    sets: Sequence[SyntheticSet],
+    sets: Iterable[ViewSet],
     *,
     confidence_tau: float,
-    min_agreement: float = 0.0,
-    min_confidence: float = 0.0,
     num_views: int = 3,
 ) -> dict[str, float]:
     """
-    Reconstruct the first views of each set and compare with the truth.
+    Reconstruct the first views of each set and compare with the truth; every pixel counts.
 
     Parameters
     ----------
     predict : images (V, 3, H, W) float32 in [0, 1] to outputs with all views published.
-    sets : held-out sets with exact depth at the network's resolution.
+    sets : held-out sets with depth at the network's resolution.
     confidence_tau : what the network's boundary confidence speaks of.
-    min_agreement, min_confidence : thresholds of the rejection; 0 and 0 publish every pixel.
     num_views : views per window.
 
     Returns
     -------
-    `abs_rel` (metres as they are), `abs_rel_median` and `delta_1` (median scale per window), each
-    the mean over windows; `flying_gt`, `flying_pred` (shares over all windows' boundary pixels);
-    `ece` of the boundary confidence; `retained` and `retained_boundary` (shares of pixels).
+    See `Judge.figures`.
     """
-    metric, scaled, diagrams, retained = [], [], [], []
-    counts: dict[str, list[FlyingPoints]] = {'gt': [], 'pred': []}
+    judge = Judge(confidence_tau)
     for item in sets:
-        truth = item.depth[:num_views].copy()
-        truth[truth > FAR_M] = np.inf
         raw = predict(to_network(item.rgb[:num_views]))
-        confidence = raw.boundary_confidence
-        kept = on_one_surface(raw.agreement, confidence, min_agreement, min_confidence)
-        depth = np.where(kept, raw.depth, np.float32(np.nan))
-        metric.append(depth_metrics(depth, truth, align='none'))
-        scaled.append(depth_metrics(depth, truth, align='median'))
-        diagrams.append(reliability(raw.depth, confidence, truth, confidence_tau))
-        retained.append(kept.mean())
-        for levels, parts in counts.items():
-            parts.append(flying_points(depth, truth, levels=levels))
-    boundary = sum(part.boundary for part in counts['gt'])
-    dropped = sum(part.dropped for part in counts['gt'])
+        judge.add(raw.depth, judged_depth(item, num_views), raw.boundary_confidence)
+    return judge.figures()
+
+
+def compare_rejection(
+    predict: Callable[[Float32Array], RawOutputs],
+    sets: Iterable[ViewSet],
+    *,
+    confidence_tau: float,
+    retained: float,
+    num_views: int = 3,
+) -> dict[str, Judge]:
+    """
+    Take the same share of pixels away by each method, and none at all, and judge what is left.
+
+    Parameters
+    ----------
+    predict, sets, confidence_tau, num_views : as for `evaluate_windows`.
+    retained : share of each window's pixels to keep.
+
+    Returns
+    -------
+    By the method's name: `raw`, those of `suspicion_scores`, and the trivial predictions
+    `best constant` and `best plane`, which know the truth.
+    """
+    judges: dict[str, Judge] = {}
+
+    def add(name: str, *arguments: Float32Array) -> None:
+        judges.setdefault(name, Judge(confidence_tau)).add(*arguments)
+
+    for item in sets:
+        truth = judged_depth(item, num_views)
+        raw = predict(to_network(item.rgb[:num_views]))
+        add('raw', raw.depth, truth, raw.boundary_confidence)
+        for name, score in suspicion_scores(raw, item.intrinsics[:num_views]).items():
+            kept = keep_at(score, retained)
+            depth = np.where(kept, raw.depth, np.float32(np.nan))
+            add(name, depth, truth, raw.boundary_confidence)
+        add('best constant', best_constant(truth), truth)
+        add('best plane', best_plane(truth), truth)
+    return judges
+
+
+def suspicion_scores(raw: RawOutputs, intrinsics: Float64Array) -> dict[str, Float64Array]:
+    """
+    Return (V, H, W) scores by method, larger where a pixel is more likely a flying point.
+
+    Ours are `agreement` and `boundary confidence`. The others need no mixture: the relative span
+    of 3x3 pixels (utils3d, MoGe), statistical and radius outlier removal (Open3D) on each view's
+    points, and VGGT's percentile of its own confidence.
+    """
+    clouds = unproject_depth(raw.depth, intrinsics)
+    radius = ROR_RADIUS * float(np.median(raw.depth))
     return {
-        'abs_rel': float(np.mean([m.abs_rel for m in metric])),
-        'abs_rel_median': float(np.mean([m.abs_rel for m in scaled])),
-        'delta_1': float(np.mean([m.delta1 for m in scaled])),
-        'flying_gt': _share(counts['gt']),
-        'flying_pred': _share(counts['pred']),
-        'ece': merge_reliability(diagrams).expected_calibration_error,
-        'retained': float(np.mean(retained)),
-        'retained_boundary': 1 - dropped / boundary if boundary else float('nan'),
+        'agreement': -raw.agreement.astype(np.float64),
+        'boundary confidence': -raw.boundary_confidence.astype(np.float64),
+        'depth edges': depth_edge_score(raw.depth),
+        'SOR': np.stack([sor_score(cloud, SOR_NEIGHBORS) for cloud in clouds]),
+        'ROR': np.stack([ror_score(cloud, radius) for cloud in clouds]),
+        'confidence percentile': confidence_score(raw.depth_confidence),
     }
 
 
@@ -83,6 +200,17 @@ def predict_with(backend: Backend) -> Callable[[Float32Array], RawOutputs]:
         return backend.reconstruct(backend.encode(images), range(len(images)))
 
     return predict
+
+
+def judged_depth(item: ViewSet, num_views: int) -> Float32Array:
+    """Return the true depth of the first views, inf from FAR_M on."""
+    truth = item.depth[:num_views]
+    return np.where(truth > FAR_M, np.float32(np.inf), truth)
+
+
+def _known(depth: Float32Array) -> Float32Array:
+    """Return depth with NaN for all that is not finite: no boundary there is judged."""
+    return np.where(np.isfinite(depth), depth, np.float32(np.nan))
 
 
 def _share(parts: list[FlyingPoints]) -> float:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import json
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import CheckpointError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from moe3d_engine.model.network import Moe3dNet
 
 EXPERT_PREFIX = 'depth_head.scratch.output_conv2.'
+EXPERT_OUTPUT = 'depth_head.scratch.output_conv2.2.'
 GATE_PREFIX = 'depth_head.gate.'
 IGNORED_PREFIXES = ('point_head.', 'track_head.')
 CONFIG_KEY = 'config'
@@ -28,14 +30,21 @@ MAX_NAMES = 8
 
 def vggt_shapes(network: Moe3dNet) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes that VGGT's own weights for this network have."""
-    experts = network.config.num_experts
-    shapes = {}
-    for name, value in network.state_dict().items():
-        if name.startswith(EXPERT_PREFIX):
-            shapes[name] = (value.shape[0] // experts, *value.shape[1:])
-        elif not name.startswith(GATE_PREFIX):
-            shapes[name] = tuple(value.shape)
-    return shapes
+    return {
+        name: (value.shape[0] // _copies(network.config, name), *value.shape[1:])
+        if value.ndim
+        else ()
+        for name, value in network.state_dict().items()
+        if not name.startswith(GATE_PREFIX)
+    }
+
+
+def _copies(config: ModelConfig, name: str) -> int:
+    """Return how many experts a tensor of VGGT's head serves, one after the other."""
+    if not name.startswith(EXPERT_PREFIX):
+        return 1
+    shared = config.expert_space == 'feature' and name.startswith(EXPERT_OUTPUT)
+    return 1 if shared else config.num_experts
 
 
 def mixture_state_from_vggt(
@@ -51,10 +60,9 @@ def mixture_state_from_vggt(
     """
     given = {k: v.float() for k, v in state_dict.items() if not k.startswith(IGNORED_PREFIXES)}
     check_names(given, vggt_shapes(network), source='VGGT')
-    experts = network.config.num_experts
     for name in [name for name in given if name.startswith(EXPERT_PREFIX)]:
         value = given[name]
-        given[name] = value.repeat(experts, *[1] * (value.ndim - 1))
+        given[name] = value.repeat(_copies(network.config, name), *[1] * (value.ndim - 1))
     for name, value in network.state_dict().items():
         if name.startswith(GATE_PREFIX):
             given[name] = torch.zeros(value.shape, dtype=value.dtype)
@@ -130,6 +138,47 @@ def save_weights(network: Moe3dNet, path: Path, *, dtype: torch.dtype = torch.fl
     save_file(state, temporary, metadata={CONFIG_KEY: json.dumps(asdict(network.config))})
     temporary.chmod(0o644)  # safetensors makes the file readable to its owner alone
     os.replace(temporary, path)
+
+
+def read_vggt(path: Path) -> dict[str, Tensor]:
+    """
+    Read VGGT's own checkpoint, `.safetensors` or `.pt`, without unpickling code.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, damaged or not a dictionary of tensors.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == '.safetensors':
+            return load_file(path)
+        state = torch.load(path, weights_only=True, map_location='cpu', mmap=True)
+    except (OSError, SafetensorError, RuntimeError, UnpicklingError, EOFError) as error:
+        raise CheckpointError(f'Cannot read the checkpoint {path}: {error}.') from error
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+        raise CheckpointError(f'{path} is not a dictionary of tensors by name, as VGGT has.')
+    return state
+
+
+def with_experts(network: Moe3dNet, config: ModelConfig) -> Moe3dNet:
+    """
+    Return a network of `config` that predicts the same depth as a single-head network.
+
+    It starts as VGGT's weights do in a mixture: every expert is the head, the gate is undecided.
+
+    Raises
+    ------
+    CheckpointError
+        If the configurations differ in more than the experts.
+    """
+    from moe3d_engine.model.network import Moe3dNet
+
+    mixture = Moe3dNet(config)
+    mixture.load_vggt_state_dict(network.state_dict())
+    return mixture
 
 
 def load_weights(path: Path) -> Moe3dNet:

@@ -8,6 +8,7 @@ from moe3d_engine.errors import ConfigError
 
 LIKELIHOODS = ('laplace', 'gaussian')
 MIXTURE_VARIABLES = ('depth', 'log_depth')
+EXPERT_SPACES = ('pixel', 'feature')
 STEMS = ('patch', 'mobile')
 
 
@@ -30,6 +31,8 @@ class ModelConfig:
     camera_depth, camera_heads : blocks and heads of the camera head.
     num_experts : experts of the mixture; 1 is the plain single head of VGGT, without a gate.
     expert_hidden, gate_hidden : width of an expert's and of the gate's hidden layer.
+    expert_space : what the gate chooses: in `pixel` space depths, as published; in `feature` space
+        it blends the experts' hidden features and makes one depth of the blend (for comparison).
     stem : how patches become tokens: `patch` (one linear map) or `mobile` (EfficientNet-Lite0, at
         patch size 16).
     image_branch : whether the stem's maps also enter the depth head at their own resolution.
@@ -64,6 +67,7 @@ class ModelConfig:
     num_experts: int = 4
     expert_hidden: int = 32
     gate_hidden: int = 32
+    expert_space: str = 'pixel'
     stem: str = 'patch'
     image_branch: bool = False
     likelihood: str = 'laplace'
@@ -83,6 +87,7 @@ class ModelConfig:
         for name, choices in (
             ('likelihood', LIKELIHOODS),
             ('mixture_variable', MIXTURE_VARIABLES),
+            ('expert_space', EXPERT_SPACES),
             ('stem', STEMS),
         ):
             if getattr(self, name) not in choices:

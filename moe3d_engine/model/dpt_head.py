@@ -98,6 +98,7 @@ class Scratch(nn.Module):
         super().__init__()
         features, experts = config.dpt_features, config.num_experts
         hidden = experts * config.expert_hidden
+        outputs = experts if config.expert_space == 'pixel' else 1
         channels = config.dpt_channels
         self.layer1_rn = nn.Conv2d(channels[0], features, 3, padding=1, bias=False)
         self.layer2_rn = nn.Conv2d(channels[1], features, 3, padding=1, bias=False)
@@ -112,7 +113,7 @@ class Scratch(nn.Module):
         self.output_conv2 = nn.Sequential(
             nn.Conv2d(features // 2, hidden, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(hidden, 2 * experts, 1, groups=experts),
+            nn.Conv2d(outputs * config.expert_hidden, 2 * outputs, 1, groups=outputs),
         )
 
 
@@ -129,6 +130,7 @@ class DepthHead(nn.Module):
         channels, dim = config.dpt_channels, 2 * config.embed_dim
         self.patch_size = config.patch_size
         self.fp32 = config.heads_fp32
+        self.blends_features = config.num_experts > 1 and config.expert_space == 'feature'
         self.norm = nn.LayerNorm(dim)
         self.projects = nn.ModuleList(nn.Conv2d(dim, channel, 1) for channel in channels)
         self.resize_layers = nn.ModuleList(
@@ -169,7 +171,7 @@ class DepthHead(nn.Module):
         Returns
         -------
         experts : (N, 2 E, H, W) float32, two channels per expert.
-        gate : (N, E, H, W) float32 logits; None with one expert.
+        gate : (N, E, H, W) float32 logits; None with one depth.
         """
         if self.fp32:
             taps = [tap.float() for tap in taps]
@@ -198,7 +200,12 @@ class DepthHead(nn.Module):
         x = x + position_map(x.shape[1], (x.shape[2], x.shape[3]), aspect, x)
         x = self._add_image(x, skips, 'skip1')
         gate = None if self.gate is None else self.gate(x).float()
-        return scratch.output_conv2(x).float(), gate
+        if gate is None or not self.blends_features:
+            return scratch.output_conv2(x).float(), gate
+        convolve, rectify, project = scratch.output_conv2
+        hidden = rectify(convolve(x)).unflatten(1, (gate.shape[1], -1))
+        blend = (gate.softmax(1)[:, :, None] * hidden).sum(1)
+        return project(blend).float(), None
 
     def _levels(self, taps: list[Tensor], grid_hw: tuple[int, int]) -> list[Tensor]:
         """Return the taps as maps at strides patch / 4, patch / 2, patch and 2 patch."""

@@ -20,6 +20,7 @@ TOKENS = (
 )
 IMAGE_BRANCH = 'depth_head.image_branch'
 IMAGE_GAIN = 0.1  # maps of the pretrained stem have a deviation of 8 to 10
+EXPERT_HIDDEN = 'depth_head.scratch.output_conv2.0'
 EXPERT_OUTPUT = 'depth_head.scratch.output_conv2.2'
 GATE_HIDDEN = 'depth_head.gate.0'
 GATE_OUTPUT = 'depth_head.gate.2'
@@ -67,9 +68,9 @@ def _initialize_blocks(network: nn.Module, config: ModelConfig) -> None:
 def _initialize_outputs(network: nn.Module, config: ModelConfig) -> None:
     """Set the layers whose outputs have a meaning."""
     nn.init.normal_(network.get_parameter(f'{EXPERT_OUTPUT}.weight'), std=0.02)
-    spread = EXPERT_SPREAD if config.num_experts > 1 else 0.0
-    offsets = torch.linspace(-spread, spread, config.num_experts)
     log_depth = network.get_parameter(f'{EXPERT_OUTPUT}.bias')[0::2]
+    spread = EXPERT_SPREAD if len(log_depth) > 1 else 0.0
+    offsets = torch.linspace(-spread, spread, len(log_depth))
     log_depth.copy_(math.log(config.initial_depth) + offsets)
     if config.num_experts > 1:
         nn.init.zeros_(network.get_parameter(f'{GATE_OUTPUT}.weight'))
@@ -86,4 +87,7 @@ def break_symmetry(network: nn.Module, config: ModelConfig, seed: int) -> None:
     nn.init.kaiming_normal_(hidden, nonlinearity='relu', generator=generator)
     nn.init.normal_(network.get_parameter(f'{GATE_OUTPUT}.weight'), std=0.1, generator=generator)
     log_confidence = network.get_parameter(f'{EXPERT_OUTPUT}.bias')[1::2]
-    log_confidence += 0.1 * torch.randn(config.num_experts, generator=generator)
+    log_confidence += 0.1 * torch.randn(len(log_confidence), generator=generator)
+    if config.expert_space == 'feature':  # equal features would get equal gradients
+        kernel = network.get_parameter(f'{EXPERT_HIDDEN}.weight')
+        kernel.mul_(1 + 0.1 * torch.randn(kernel.shape, generator=generator))

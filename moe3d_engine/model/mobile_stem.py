@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch import Tensor
 from torch.nn.functional import pad
+from torch.nn.functional import relu6
 
 BATCH_NORM_EPS = 1e-3  # of the published weights
 
@@ -67,8 +68,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the filtered map."""
-        y = x if self.expand is None else self.expand(x).clamp(0, 6)
-        y = self.project(self.depthwise(y).clamp(0, 6))
+        y = x if self.expand is None else relu6(self.expand(x))
+        y = self.project(relu6(self.depthwise(y)))
         out: Tensor = x + y if self.has_skip else y
         return out
 
@@ -116,7 +117,7 @@ class MobileStem(nn.Module):
         """
         images = images.contiguous(memory_format=torch.channels_last)
         skips = {'skip1': self.full(images).relu()} if self.has_image_branch else {}
-        x = self.first(images).clamp(0, 6)
+        x = relu6(self.first(images))
         for index, stage in enumerate(self.stages):
             x = stage(x)
             if self.has_image_branch and index in SKIP_AFTER:

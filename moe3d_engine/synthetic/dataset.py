@@ -114,7 +114,8 @@ class SyntheticDataset:
         row = index - (self._ends[number - 1] if number else 0)
         arrays = {name: np.array(shard[name][row]) for name in _ARRAYS[:-1]}
         arrays['object_id'] = arrays['object_id'].astype(np.int32)
-        return SyntheticSet(**arrays, seed=int(shard['seed'][row]))
+        seed = int(shard['seed'][row])
+        return SyntheticSet(**arrays, seed=seed, name=f'seed {seed}')
 
     @staticmethod
     def _open(shard: Path) -> dict[str, NDArray[Any]]:

@@ -119,6 +119,7 @@ def render_views(
         object_id=np.stack(ids),
         intrinsics=np.tile(intrinsics, (len(poses), 1, 1)),
         world_from_cam=poses,
+        name=f'seed {seed}',
         seed=seed,
     )
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from moe3d_engine.errors import ConfigError
 
+VGGT_PREFIX = 'vggt:'  # of `init`
+
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
@@ -17,27 +19,40 @@ class TrainConfig:
 
     Parameters
     ----------
-    data, held_out : folders of rendered sets (see `moe3d_engine.synthetic`).
+    data, held_out : data sets, see `moe3d_engine.datasets.open_dataset`: a folder of rendered
+        sets, or a reader and a folder such as `hypersim:/data/hypersim`.
     run : folder for checkpoints, metrics and this configuration.
     preset : name of the network's configuration.
-    init : safetensors file to start from; empty = random weights.
+    init : weights to start from: a file of `save_weights`, whose own configuration then counts,
+        or `vggt:` and a checkpoint of VGGT for `preset`; empty = random. Experts of a single head
+        become copies of it.
     stem_init : weights of EfficientNet-Lite0 (.pth) for a random network's stem; empty = random.
-    stem_rate : learning rate of the stem relative to the rest.
-    num_experts : experts of the head; 1 trains the single-regression twin.
+    stem_rate, trunk_rate : learning rate of the mobile stem, and of everything but the depth
+        head, relative to the depth head's. With trunk_rate 0 only the depth head is trained and
+        no activation of the rest is kept.
+    metric : learn depth in metres. Else each window is scaled as in VGGT's training: the mean
+        distance of its points from the first camera is 1.
+    num_experts : experts of the head; 1 trains the single-regression twin, whose likelihood is
+        VGGT's confidence loss.
+    likelihood : `laplace` or `gaussian` components.
+    expert_space : `pixel` or `feature`, see ModelConfig.
+    image_hw : height and width of the images that a reader returns.
     steps : optimiser steps in all.
     batch_size : windows per step and process.
     view_counts : window lengths; each step draws one of them.
     learning_rate : peak of the schedule (warm-up, constant, linear decay over `decay_share`).
-    boundary_weight : weight of the loss where the 5x5 window of true depth spans over 5 %.
+    boundary_weight : weight of a pixel whose 5x5 window of true depth holds a step.
     entropy_weight : lambda of the gate's entropy, ramped up over the first fifth of the run.
-    teacher_share : share of the steps during which the nearest and the farthest expert are
-        taught local minima and maxima of the true depth.
-    interior_weight : weight of the L1 log error of all experts away from boundaries.
+    nll_weight : weight of the mixture's likelihood.
+    expert_weight : weight of the experts' L1 log error to the near or the far surface.
+    gradient_weight : weight of the gradient of that error.
+    side_weight : weight of the gate's cross entropy, near or far.
     camera_weight : weight of the camera loss.
     far_m : true depth is clipped here; the sky lies at this distance.
     seed : seed of weights, order and augmentation.
-    eval_every, save_every : steps between evaluations and checkpoints.
+    eval_every : steps between evaluations.
     held_out_sets : held-out windows of an evaluation.
+    save_every_s : seconds between checkpoints.
     """
 
     data: str
@@ -47,7 +62,12 @@ class TrainConfig:
     init: str = ''
     stem_init: str = ''
     stem_rate: float = 0.3
+    trunk_rate: float = 1.0
+    metric: bool = True
     num_experts: int = 4
+    likelihood: str = 'laplace'
+    expert_space: str = 'pixel'
+    image_hw: tuple[int, int] = (144, 192)
     steps: int = 2800
     batch_size: int = 4
     view_counts: tuple[int, ...] = (1, 2, 4)
@@ -57,15 +77,17 @@ class TrainConfig:
     decay_share: float = 0.4
     boundary_weight: float = 5.0
     entropy_weight: float = 3e-4
-    teacher_share: float = 0.3
-    interior_weight: float = 2.0
+    nll_weight: float = 0.5
+    expert_weight: float = 1.0
+    gradient_weight: float = 2.0
+    side_weight: float = 1.0
     camera_weight: float = 1.0
     far_m: float = 60.0
     ema_decay: float = 0.995
     seed: int = 0
     eval_every: int = 250
     held_out_sets: int = 24
-    save_every: int = 100
+    save_every_s: float = 120.0
 
     def __post_init__(self) -> None:
         """
@@ -74,17 +96,19 @@ class TrainConfig:
         Raises
         ------
         ConfigError
-            If a setting is out of range.
+            If a setting is out of range or contradicts another.
         """
         if self.steps < 1 or self.batch_size < 1 or not self.view_counts:
             raise ConfigError(
                 f'A run needs at least one step, one window and one window length; got steps='
                 f'{self.steps}, batch_size={self.batch_size}, view_counts={self.view_counts}.'
             )
-        if not 0 <= self.decay_share <= 1 or not 0 <= self.teacher_share <= 1:
+        if not 0 <= self.decay_share <= 1:
+            raise ConfigError(f'decay_share lies in [0, 1]; got {self.decay_share}.')
+        if self.init.startswith(VGGT_PREFIX) and self.metric:
             raise ConfigError(
-                f'decay_share and teacher_share lie in [0, 1]; got {self.decay_share} and '
-                f'{self.teacher_share}.'
+                'Weights of VGGT are not metric, so their depth head cannot be tuned in metres. '
+                'Train with metric off (--no-metric).'
             )
 
     def write(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Windows of views for training: random subsets of rendered sets, augmented in colour only."""
+"""Windows of views for training: random subsets of sets, augmented in colour only."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
+from moe3d_engine.datasets import ViewSets
 from moe3d_engine.geometry.cameras import pose_encoding_from_cameras
-from moe3d_engine.synthetic.dataset import SyntheticDataset
+from moe3d_engine.geometry.points import transform_points
+from moe3d_engine.geometry.points import unproject_depth
+from moe3d_engine.training.losses import ENVELOPE_WINDOW
+from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
@@ -63,16 +67,26 @@ class WindowSampler(Sampler[list[WindowKey]]):
 
 class WindowDataset(Dataset[dict[str, np.ndarray]]):
     """
-    Training windows of a folder of rendered sets.
+    Training windows of a data set.
 
-    An item holds `images` (V, 3, H, W) float32 in [0, 1], `depth` (V, H, W) float32 metres,
-    clipped at `far_m`, and `pose_encoding` (V, 9) float32 of the cameras with the first view as
-    the world.
+    An item holds `images` (V, 3, H, W) float32 in [0, 1], `depth` (V, H, W) float32, in metres
+    and clipped at `far_m`, `valid` (V, H, W) float32, 1 where all depth of the window that the
+    losses look at is known, and `pose_encoding` (V, 9) float32 of the cameras with the first view
+    as the world. Unknown depth reads as `far_m`.
+
+    Parameters
+    ----------
+    sets : where the views come from.
+    far_m : depth is clipped here.
+    metric : metres, or else scaled so that the mean distance of the window's known points from
+        the first camera is 1, as in VGGT's training.
+    augment : whether to choose, mirror and recolour views by the key's seed.
     """
 
-    def __init__(self, sets: SyntheticDataset, far_m: float, augment: bool) -> None:
+    def __init__(self, sets: ViewSets, far_m: float, *, metric: bool, augment: bool) -> None:
         self._sets = sets
         self._far_m = far_m
+        self._metric = metric
         self._augment = augment
 
     def __len__(self) -> int:
@@ -93,13 +107,44 @@ class WindowDataset(Dataset[dict[str, np.ndarray]]):
             if rng.random() < 0.5:
                 rgb, depth, world_from_cam = mirror_views(rgb, depth, world_from_cam)
             rgb = augment_colours(rgb, rng)
-        cam_from_world = np.linalg.inv(world_from_cam) @ world_from_cam[0]
-        encoding = pose_encoding_from_cameras(cam_from_world, intrinsics, depth.shape[1:])
+        first_from_world = np.linalg.inv(world_from_cam[0])
+        first_from_cam = np.asarray(first_from_world @ world_from_cam, np.float64)
+        unit_m = 1.0 if self._metric else mean_distance(depth, intrinsics, first_from_cam)
+        first_from_cam[:, :3, 3] /= unit_m
+        cam_from_first: Float64Array = np.linalg.inv(first_from_cam)
+        encoding = pose_encoding_from_cameras(cam_from_first, intrinsics, depth.shape[1:])
+        clipped = np.fmin(depth, self._far_m).astype(np.float32)
         return {
             'images': np.ascontiguousarray(rgb.transpose(0, 3, 1, 2), np.float32) / 255,
-            'depth': np.minimum(depth, self._far_m).astype(np.float32),
+            'depth': clipped / np.float32(unit_m),
+            'valid': known_windows(depth),
             'pose_encoding': encoding.astype(np.float32),
         }
+
+
+def known_windows(depth: Float32Array) -> Float32Array:
+    """Return 1 where the depth (V, H, W) around a pixel is known (not NaN), else 0."""
+    kernel = np.ones((ENVELOPE_WINDOW, ENVELOPE_WINDOW), np.uint8)
+    known = (~np.isnan(depth)).astype(np.uint8)
+    return np.stack([cv2.erode(view, kernel) for view in known]).astype(np.float32)
+
+
+def mean_distance(
+    depth: Float32Array, intrinsics: Float64Array, first_from_cam: Float64Array
+) -> float:
+    """
+    Return the mean distance of all points of finite depth from the first camera, in metres.
+
+    Parameters
+    ----------
+    depth : (V, H, W).
+    intrinsics : (V, 3, 3).
+    first_from_cam : (V, 4, 4).
+    """
+    points = unproject_depth(depth, intrinsics)
+    moved = [transform_points(*pair) for pair in zip(first_from_cam, points, strict=True)]
+    distance = np.linalg.norm(np.stack(moved), axis=-1)[np.isfinite(depth)]
+    return float(distance.mean()) if len(distance) else 1.0
 
 
 def mirror_views(

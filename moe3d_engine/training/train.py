@@ -7,34 +7,43 @@ from dataclasses import replace
 import json
 import os
 from pathlib import Path
+import sys
+import time
 from typing import Any
 from typing import cast
 
 from accelerate import Accelerator
+from moe3d_engine.datasets import open_dataset
+from moe3d_engine.datasets import ViewSet
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.evaluation.held_out import evaluate_windows
+from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import load_weights
+from moe3d_engine.model.checkpoint import read_vggt
 from moe3d_engine.model.checkpoint import save_weights
+from moe3d_engine.model.checkpoint import with_experts
 from moe3d_engine.model.mobile_stem import MobileStem
-from moe3d_engine.synthetic.dataset import SyntheticDataset
-from moe3d_engine.synthetic.scene_set import SyntheticSet
+from moe3d_engine.training.calibrate import calibrate
 from moe3d_engine.training.config import learning_rate_factor
 from moe3d_engine.training.config import TrainConfig
+from moe3d_engine.training.config import VGGT_PREFIX
 from moe3d_engine.training.data import WindowDataset
 from moe3d_engine.training.data import WindowSampler
 from moe3d_engine.training.losses import boundary_weights
 from moe3d_engine.training.losses import camera_loss
 from moe3d_engine.training.losses import entropy_loss
-from moe3d_engine.training.losses import interior_loss
-from moe3d_engine.training.losses import local_extrema
+from moe3d_engine.training.losses import expert_loss
+from moe3d_engine.training.losses import expert_targets
+from moe3d_engine.training.losses import find_surfaces
+from moe3d_engine.training.losses import gradient_loss
 from moe3d_engine.training.losses import mixture_loss
-from moe3d_engine.training.losses import teacher_loss
-from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
+from moe3d_engine.training.losses import side_loss
+from moe3d_engine.training.plots import plot_metrics
+from moe3d_engine.training.predict import predict_with_network
 import torch
 from torch import nn
 from torch import Tensor
@@ -43,16 +52,17 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+HEAD_PREFIX = 'depth_head.'
 STEM_PREFIX = 'patch_embed.patch_embed.'
 
 
 def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     """
-    Train the network on windows of rendered sets and keep the best averaged weights.
+    Train the network on windows of a data set and keep the best averaged weights.
 
-    The run folder gets `config.json`, `metrics.jsonl` (a line per evaluation), `last.pt` (all
-    state, to resume from) and `best.safetensors` (averaged weights, largest
-    delta < 1.25 on the held-out sets).
+    The run folder gets `config.json`, `metrics.jsonl` (a line per evaluation), `curves.png`,
+    `last.pt` (all state, to resume from) and `best.safetensors` (averaged weights, largest
+    delta < 1.25 on the held-out sets; calibrated on them in the end).
 
     Parameters
     ----------
@@ -61,90 +71,156 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
 
     Returns
     -------
-    Held-out metrics of the last evaluation.
+    Held-out metrics of the last evaluation; empty on all processes but the main one.
 
     Raises
     ------
     CheckpointError
-        If `resume` is set and the run folder has no `last.pt`.
+        If `resume` is set and the run folder has no `last.pt`, or `init` cannot be read.
+
+    Notes
+    -----
+    `accelerate launch` and `torchrun` start several processes. Each takes `batch_size` windows of
+    its own per step; gradients are averaged; the main one evaluates and writes.
     """
-    accelerator = Accelerator(mixed_precision='bf16')
+    accelerator = Accelerator(mixed_precision='bf16', cpu=not torch.cuda.is_available())
     run = Path(config.run)
     run.mkdir(parents=True, exist_ok=True)
-    config.write(run / 'config.json')
     network = build_network(config)
-    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))  # type: ignore[no-untyped-call]
+    averaged = average_of(network, config.ema_decay)
     optimizer = torch.optim.AdamW(parameter_groups(network, config), betas=(0.9, 0.98), fused=True)
     state = {'network': network, 'averaged': averaged, 'optimizer': optimizer}
     first_step, best = load_state(run / 'last.pt', state) if resume else (0, float('inf'))
     model, optimizer = accelerator.prepare(network, optimizer)
-    held_out = SyntheticDataset(config.held_out)
+    held_out = open_dataset(config.held_out, config.image_hw)
     judged = [held_out[i] for i in range(min(config.held_out_sets, len(held_out)))]
     steps = range(first_step + 1, config.steps + 1)
     batches = open_batches(config, steps, accelerator)
-    progress = tqdm(batches, initial=first_step, total=config.steps)
-    progress.disable = not accelerator.is_main_process
+    is_main = accelerator.is_main_process
+    progress = tqdm(batches, initial=first_step, total=config.steps, disable=not is_main)
+    if is_main:
+        config.write(run / 'config.json')
     metrics: dict[str, float] = {}
+    saved_at = time.monotonic()
     for step, cpu_batch in zip(steps, progress, strict=True):
         batch = {name: value.to(accelerator.device) for name, value in cpu_batch.items()}
         for group in optimizer.param_groups:
             rate = config.learning_rate * learning_rate_factor(step, config)
             group['lr'] = rate * group['relative_rate']
         outputs = model(batch['images'], return_experts=True)
-        losses = window_losses(outputs, batch, network, config, step)
+        losses = window_losses(outputs, batch, network.config, config, step)
         optimizer.zero_grad()
         accelerator.backward(losses['total'])
         if torch.isfinite(accelerator.clip_grad_norm_(model.parameters(), 1.0)):
             optimizer.step()
             averaged.update_parameters(network)
-        if step % 10 == 0:
-            progress.set_postfix({k: f'{float(v.detach()):.3f}' for k, v in losses.items()})
-        if not accelerator.is_main_process:
+        if not is_main:
             continue
+        if step % 10 == 0:
+            progress.set_postfix(shown_figures(losses, metrics))
         last = step == config.steps
         if last or step % config.eval_every == 0:
-            mean_network = cast('Moe3dNet', averaged.module)
-            metrics = evaluate_network(mean_network, judged, accelerator.device)
+            metrics = evaluate_network(averaged, judged)
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)
-            score = 1 - metrics['delta_1']
-            if score < best:
-                best = score
-                save_weights(mean_network, run / 'best.safetensors')
-        if last or step % config.save_every == 0:
+            plot_metrics(run)
+            if 1 - metrics['delta_1'] < best:
+                best = 1 - metrics['delta_1']
+                save_weights(cast('Moe3dNet', averaged.module), run / 'best.safetensors')
+        if last or time.monotonic() - saved_at > config.save_every_s:
             save_state(run / 'last.pt', state, step, best)
+            saved_at = time.monotonic()
+    if is_main:
+        best_path = run / 'best.safetensors'
+        save_weights(calibrate(load_weights(best_path), judged), best_path)
+    accelerator.end_training()
     return metrics
 
 
 def build_network(config: TrainConfig) -> Moe3dNet:
-    """Return the network to train: random by seed, or from `config.init`."""
-    if config.init:
-        return load_weights(Path(config.init))
+    """
+    Return the network to train: random by seed, from a file, or VGGT's with experts.
+
+    Raises
+    ------
+    CheckpointError
+        If `init` or `stem_init` is no checkpoint of this network.
+    """
     torch.manual_seed(config.seed)
-    network = Moe3dNet(replace(preset(config.preset), num_experts=config.num_experts))
-    network.break_symmetry(config.seed)
-    if config.stem_init:
-        state = torch.load(config.stem_init, weights_only=True, map_location='cpu')
-        stem = network.aggregator.patch_embed.patch_embed
-        if not isinstance(stem, MobileStem):
-            raise ConfigError(f'stem_init needs stem mobile; {config.preset} has another one.')
-        stem.load_efficientnet_lite0(state)
+    wanted = replace(
+        preset(config.preset),
+        num_experts=config.num_experts,
+        likelihood=config.likelihood,
+        expert_space=config.expert_space,
+    )
+    if config.init.startswith(VGGT_PREFIX):
+        state = read_vggt(Path(config.init.removeprefix(VGGT_PREFIX)))
+        with torch.device('meta'):
+            network = Moe3dNet(wanted)
+        network.load_vggt_state_dict(state)
+        network.break_symmetry(config.seed)
+    elif config.init:
+        network = load_weights(Path(config.init))
+        if network.config.num_experts == 1 and config.num_experts > 1:
+            network = with_experts(
+                network,
+                replace(
+                    network.config,
+                    num_experts=config.num_experts,
+                    likelihood=config.likelihood,
+                    expert_space=config.expert_space,
+                ),
+            )
+            network.break_symmetry(config.seed)
+    else:
+        network = Moe3dNet(wanted)
+        network.break_symmetry(config.seed)
+        if config.stem_init:
+            load_stem(network, Path(config.stem_init))
+    if config.trunk_rate == 0:
+        network.aggregator.requires_grad_(False)
+        network.camera_head.requires_grad_(False)
     return network
 
 
+def load_stem(network: Moe3dNet, path: Path) -> None:
+    """
+    Load the image classifier's weights into the mobile stem.
+
+    Raises
+    ------
+    ConfigError
+        If the network has another stem.
+    """
+    stem = network.aggregator.patch_embed.patch_embed
+    if not isinstance(stem, MobileStem):
+        raise ConfigError(f'stem_init needs stem mobile; this one is {network.config.stem!r}.')
+    stem.load_efficientnet_lite0(torch.load(path, weights_only=True, map_location='cpu'))
+
+
+def average_of(network: Moe3dNet, decay: float) -> AveragedModel:
+    """Return the running average of the weights; what is not trained is shared, not copied."""
+    averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
+    for mean, value in zip(averaged.module.parameters(), network.parameters(), strict=True):
+        if not value.requires_grad:
+            mean.data = value.data
+    return averaged
+
+
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Return the groups of the optimiser: stem or not, with weight decay (kernels) or not."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """Return the optimiser's groups by learning rate; only kernels have weight decay."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            key = STEM_PREFIX in name, parameter.ndim >= 2
-            groups.setdefault(key, []).append(parameter)
+            rate = 1.0 if name.startswith(HEAD_PREFIX) else config.trunk_rate
+            rate *= config.stem_rate if STEM_PREFIX in name else 1.0
+            groups.setdefault((rate, parameter.ndim >= 2), []).append(parameter)
     return [
         {
             'params': parameters,
-            'relative_rate': config.stem_rate if is_stem else 1.0,
+            'relative_rate': rate,
             'weight_decay': config.weight_decay if is_kernel else 0.0,
         }
-        for (is_stem, is_kernel), parameters in sorted(groups.items())
+        for (rate, is_kernel), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 
@@ -152,7 +228,7 @@ def open_batches(
     config: TrainConfig, steps: range, accelerator: Accelerator
 ) -> Iterable[dict[str, Tensor]]:
     """Return the loader of the batches of `steps` for this process."""
-    sets = SyntheticDataset(config.data)
+    sets = open_dataset(config.data, config.image_hw, max(config.view_counts))
     sampler = WindowSampler(
         len(sets),
         config.batch_size,
@@ -161,53 +237,58 @@ def open_batches(
         config.seed,
         accelerator.process_index,
     )
-    dataset = WindowDataset(sets, config.far_m, augment=True)
+    dataset = WindowDataset(sets, config.far_m, metric=config.metric, augment=True)
     return DataLoader(dataset, batch_sampler=sampler, num_workers=1, prefetch_factor=4)
 
 
 def window_losses(
     outputs: NetworkOutputs,
     batch: dict[str, Tensor],
-    network: Moe3dNet,
+    model: ModelConfig,
     config: TrainConfig,
     step: int,
 ) -> dict[str, Tensor]:
     """Return the losses of one batch of windows by name; `total` is their weighted sum."""
-    depth = batch['depth']
-    near, far = local_extrema(depth)
-    weights = boundary_weights(near, far, config.boundary_weight)
+    assert outputs.expert_depth is not None
+    depth, valid = batch['depth'], batch['valid']
+    num_experts = outputs.expert_depth.shape[2]
+    weights = valid * boundary_weights(depth, config.boundary_weight)
+    surfaces = find_surfaces(depth)
+    wanted = expert_targets(depth, surfaces, num_experts)
+    log_error = outputs.expert_depth.log() - wanted.log()
     losses = {
-        'nll': mixture_loss(outputs, depth, weights, network.config),
+        'nll': mixture_loss(outputs, depth, weights, model),
+        'expert': expert_loss(log_error, weights),
+        'gradient': gradient_loss(log_error, valid),
         'camera': camera_loss(outputs.pose_encoding, batch['pose_encoding']),
     }
-    total = losses['nll'] + config.camera_weight * losses['camera']
-    if config.num_experts > 1:
-        ramp = min(1.0, 5 * step / config.steps)
+    total = (
+        config.nll_weight * losses['nll']
+        + config.expert_weight * losses['expert']
+        + config.gradient_weight * losses['gradient']
+        + config.camera_weight * losses['camera']
+    )
+    if num_experts > 1:
+        losses['side'] = side_loss(outputs, surfaces, valid)
         losses['entropy'] = entropy_loss(outputs, weights)
+        ramp = min(1.0, 5 * step / config.steps)
+        total = total + config.side_weight * losses['side']
         total = total + ramp * config.entropy_weight * losses['entropy']
-        losses['interior'] = interior_loss(outputs, depth, near, far)
-        total = total + config.interior_weight * losses['interior']
-        teaching = max(0.0, 1 - step / max(1.0, config.teacher_share * config.steps))
-        if teaching > 0:
-            losses['teacher'] = teacher_loss(outputs, near, far, weights)
-            total = total + teaching * losses['teacher']
     return losses | {'total': total}
 
 
-def evaluate_network(
-    network: Moe3dNet, sets: list[SyntheticSet], device: torch.device
-) -> dict[str, float]:
-    """Return the held-out figures of a network; see `evaluate_windows`."""
+def shown_figures(losses: dict[str, Tensor], metrics: dict[str, float]) -> dict[str, str]:
+    """Return what the progress bar says: losses of this step, figures of the last evaluation."""
+    figures = {name: float(value.detach()) for name, value in losses.items()}
+    figures |= {name: metrics[name] for name in ('delta_1', 'flying_pred') if name in metrics}
+    return {name: f'{value:.3f}' for name, value in figures.items()}
 
-    def predict(images: Float32Array) -> RawOutputs:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
-            outputs = network(torch.from_numpy(images).to(device))
-        arrays = (getattr(outputs, name).float().cpu().numpy() for name in RawOutputs._fields)
-        return RawOutputs(*arrays)
 
-    network.eval()
+def evaluate_network(averaged: AveragedModel, sets: list[ViewSet]) -> dict[str, float]:
+    """Return the held-out figures of the averaged network; see `evaluate_windows`."""
+    network = cast('Moe3dNet', averaged.module).eval()
+    predict = predict_with_network(network)
     metrics = evaluate_windows(predict, sets, confidence_tau=network.config.confidence_tau)
-    network.train()
     return metrics
 
 
@@ -219,7 +300,7 @@ def append_metrics(
     line |= {k: round(v, 5) for k, v in metrics.items()}
     with path.open('a') as file:
         file.write(json.dumps(line) + '\n')
-    tqdm.write(json.dumps(line))
+    tqdm.write(json.dumps(line), file=sys.stderr)
 
 
 def save_state(path: Path, state: dict[str, Any], step: int, best: float) -> None:

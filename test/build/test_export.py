@@ -147,7 +147,7 @@ def test_input_that_is_no_multiple_of_the_patch_is_refused(tmp_path: Path) -> No
 def make_outputs(depth: float, pose: float) -> RawOutputs:
     """Return constant outputs of one view."""
     ones = np.ones((1, 4, 4), np.float32)
-    return RawOutputs(depth * ones, 0.5 * ones, ones, np.full((1, 9), pose, np.float32))
+    return RawOutputs(depth * ones, 0.5 * ones, ones, np.full((1, 9), pose, np.float32), ones)
 
 
 def test_depth_error_is_relative_and_pose_error_absolute() -> None:

@@ -45,7 +45,8 @@ class FakeBackend:
         pose_encoding[:, 6] = 2.0  # a quaternion need not have unit length
         pose_encoding[:, 7:] = (0.8, 1.1)
         depth = unit * (1.0 + 4.0 * images[:, 0])
-        return RawOutputs(depth, images[:, 2].copy(), images[:, 1].copy(), pose_encoding)
+        agreement, confidence = images[:, 1].copy(), images[:, 2].copy()
+        return RawOutputs(depth, confidence, agreement, pose_encoding, np.ones_like(depth))
 
     def close(self) -> None:
         """Count the calls."""

@@ -72,7 +72,8 @@ class FakeBackend:
         depth = 1.0 + 4.0 * images[:, 0]
         if self.returns_nan:
             depth[0, 0, 0] = np.nan
-        return RawOutputs(depth, images[:, 2].copy(), images[:, 1].copy(), pose_encoding)
+        agreement, confidence = images[:, 1].copy(), images[:, 2].copy()
+        return RawOutputs(depth, confidence, agreement, pose_encoding, np.ones_like(depth))
 
     def close(self) -> None:
         """Count the calls."""

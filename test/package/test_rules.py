@@ -23,10 +23,17 @@ PLACES = {
         'moe3d_engine/training/',
         'moe3d_engine/backends/torch_backend.py',
         'moe3d_engine/build/',
+        'moe3d_engine/evaluation/cost.py',
+        'moe3d_engine/cli/train.py',
     ),
+    'scipy': ('moe3d_engine/evaluation/filters.py',),
     'openvino': ('moe3d_engine/backends/openvino_backend.py',),
     'tensorrt': ('moe3d_engine/backends/tensorrt_backend.py', 'moe3d_engine/build/'),
-    'matplotlib': ('moe3d_ros/contact_sheet.py',),
+    'matplotlib': (
+        'moe3d_engine/evaluation/pictures.py',
+        'moe3d_engine/training/plots.py',
+        'moe3d_ros/contact_sheet.py',
+    ),
     'rosbags': (
         'moe3d_engine/bag_images.py',
         'moe3d_engine/image_messages.py',

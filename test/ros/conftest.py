@@ -46,6 +46,7 @@ def make_scene(num_frames: int) -> SyntheticSet:
         object_id=np.zeros(depth.shape, np.int32),
         intrinsics=np.tile(intrinsics, (num_frames, 1, 1)),
         world_from_cam=pose,
+        name='textured wall',
         seed=0,
     )
 

@@ -11,10 +11,12 @@ from moe3d_engine.training.config import learning_rate_factor
 from moe3d_engine.training.config import TrainConfig
 from moe3d_engine.training.losses import boundary_weights
 from moe3d_engine.training.losses import camera_loss
-from moe3d_engine.training.losses import interior_loss
-from moe3d_engine.training.losses import local_extrema
+from moe3d_engine.training.losses import expert_loss
+from moe3d_engine.training.losses import expert_targets
+from moe3d_engine.training.losses import find_surfaces
+from moe3d_engine.training.losses import gradient_loss
 from moe3d_engine.training.losses import mixture_loss
-from moe3d_engine.training.losses import teacher_loss
+from moe3d_engine.training.losses import side_loss
 import pytest
 import torch
 from torch import Tensor
@@ -41,11 +43,36 @@ def outputs_of(near: Tensor, far: Tensor) -> NetworkOutputs:
 
 
 def test_boundary_weight_covers_two_pixels_on_either_side_of_a_step() -> None:
-    weights = boundary_weights(*local_extrema(STEP_EDGE), weight=5.0)
+    weights = boundary_weights(STEP_EDGE, weight=5.0)
 
     assert (weights[..., 4:8] == 5.0).all()
     assert (weights[..., :4] == 1.0).all()
     assert (weights[..., 8:] == 1.0).all()
+
+
+def test_plane_at_a_grazing_angle_is_no_step() -> None:
+    plane = 1.04 ** torch.arange(9.0)[:, None].expand(1, 1, 9, 12)
+
+    assert (boundary_weights(plane, weight=5.0) == 1.0).all()
+    torch.testing.assert_close(find_surfaces(plane).near, plane)
+
+
+def test_both_surfaces_are_flat_across_a_step_and_the_truth_elsewhere() -> None:
+    surfaces = find_surfaces(STEP_EDGE)
+
+    assert (surfaces.near[..., :9] == 1.0).all()
+    assert (surfaces.far[..., 3:] == 2.0).all()
+    assert (surfaces.near[..., 9:] == 2.0).all()
+    assert (surfaces.far[..., :3] == 1.0).all()
+    assert torch.equal(surfaces.on_near[..., 3:9], STEP_EDGE[..., 3:9] == 1.0)
+
+
+def test_surface_that_a_pixel_lies_on_keeps_its_true_depth() -> None:
+    slanted = STEP_EDGE * 1.01 ** torch.arange(9.0)[:, None]
+    surfaces = find_surfaces(slanted)
+
+    own = torch.where(surfaces.on_near, surfaces.near, surfaces.far)
+    torch.testing.assert_close(own, slanted)
 
 
 def test_mixture_loss_is_smallest_at_the_true_depth() -> None:
@@ -59,8 +86,8 @@ def test_mixture_loss_is_smallest_at_the_true_depth() -> None:
 
 
 def test_one_right_expert_of_two_is_better_than_the_mean_of_both_surfaces() -> None:
-    near, far = local_extrema(STEP_EDGE)
-    weights = boundary_weights(near, far, weight=5.0)
+    near, far, *_ = find_surfaces(STEP_EDGE)
+    weights = boundary_weights(STEP_EDGE, weight=5.0)
     mean = (near + far) / 2
 
     split = mixture_loss(outputs_of(near, far), STEP_EDGE, weights, CONFIG)
@@ -69,20 +96,48 @@ def test_one_right_expert_of_two_is_better_than_the_mean_of_both_surfaces() -> N
     assert split < blended
 
 
-def test_teacher_loss_is_zero_for_experts_on_the_nearest_and_the_farthest_surface() -> None:
-    near, far = local_extrema(STEP_EDGE)
+def test_expert_loss_teaches_near_first_and_far_last() -> None:
+    surfaces = find_surfaces(STEP_EDGE)
+    near, far = surfaces.near, surfaces.far
+    wanted = expert_targets(STEP_EDGE, surfaces, num_experts=2)
     weights = torch.ones_like(STEP_EDGE)
 
-    assert teacher_loss(outputs_of(near, far), near, far, weights) == 0.0
-    assert teacher_loss(outputs_of(far, near), near, far, weights) > 0.0
+    def loss(first: Tensor, second: Tensor) -> float:
+        return float(expert_loss((torch.stack([first, second], 2) / wanted).log(), weights))
+
+    assert loss(near, far) == 0.0
+    assert loss(far, near) > 0.0
+    assert loss(1.1 * near, 1.1 * far) == pytest.approx(math.log(1.1), rel=1e-4)
 
 
-def test_interior_loss_sees_every_expert_but_no_boundary() -> None:
-    near, far = local_extrema(STEP_EDGE)
+def test_single_head_is_taught_the_truth() -> None:
+    surfaces = find_surfaces(STEP_EDGE)
 
-    assert interior_loss(outputs_of(near, far), STEP_EDGE, near, far) == 0.0
-    wrong = interior_loss(outputs_of(STEP_EDGE, 1.1 * STEP_EDGE), STEP_EDGE, near, far)
-    assert float(wrong) == pytest.approx(0.5 * math.log(1.1), rel=1e-4)
+    assert torch.equal(expert_targets(STEP_EDGE, surfaces, 1), STEP_EDGE[:, :, None])
+
+
+def test_gradient_loss_ignores_scale_and_unknown_depth_but_sees_a_blurred_step() -> None:
+    log_step = STEP_EDGE.log()[:, :, None]
+    blurred = torch.cat([log_step[..., 1:], log_step[..., -1:]], -1) / 2 + log_step / 2
+    known = torch.ones_like(STEP_EDGE)
+    unknown = known.clone()
+    unknown[..., 4:8] = 0.0
+
+    assert gradient_loss(torch.full_like(log_step, 0.3), known) == 0.0
+    assert gradient_loss(blurred - log_step, known) > 0.0
+    assert gradient_loss(blurred - log_step, unknown) == 0.0
+
+
+def test_side_loss_asks_on_which_surface_a_pixel_lies_whatever_the_depth_there() -> None:
+    surfaces = find_surfaces(STEP_EDGE)
+    known = torch.ones_like(STEP_EDGE)
+    outputs = outputs_of(9 * surfaces.near, 9 * surfaces.far)
+    right = torch.stack([surfaces.on_near, ~surfaces.on_near], 2).float().clamp(1e-6, 1).log()
+
+    undecided = float(side_loss(outputs, surfaces, known))
+    assert undecided == pytest.approx(math.log(2), rel=1e-5)
+    assert side_loss(outputs._replace(gate_log_weights=right), surfaces, known) < 1e-5
+    assert side_loss(outputs, surfaces, 0 * known) == 0.0
 
 
 def test_camera_loss_takes_a_quaternion_and_its_negative_for_one_rotation() -> None:

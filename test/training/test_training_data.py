@@ -9,6 +9,8 @@ from moe3d_engine.synthetic import render_set
 from moe3d_engine.synthetic.dataset import SyntheticDataset
 from moe3d_engine.synthetic.dataset import write_dataset
 from moe3d_engine.training.data import augment_colours
+from moe3d_engine.training.data import known_windows
+from moe3d_engine.training.data import mean_distance
 from moe3d_engine.training.data import mirror_views
 from moe3d_engine.training.data import WindowDataset
 from moe3d_engine.training.data import WindowKey
@@ -78,7 +80,7 @@ def test_window_holds_the_set_with_its_first_view_as_the_world(tmp_path: Path) -
     write_dataset(tmp_path, range(2), num_views=3, image_hw=IMAGE_HW, processes=1)
     sets = SyntheticDataset(tmp_path)
 
-    window = WindowDataset(sets, far_m=20.0, augment=False)[WindowKey(1, 2, 0)]
+    window = WindowDataset(sets, far_m=20.0, metric=True, augment=False)[WindowKey(1, 2, 0)]
 
     source = sets[1]
     assert window['images'].shape == (2, 3, *IMAGE_HW)
@@ -87,3 +89,38 @@ def test_window_holds_the_set_with_its_first_view_as_the_world(tmp_path: Path) -
     cam_from_first = np.linalg.inv(source.world_from_cam[1]) @ source.world_from_cam[0]
     expected = pose_encoding_from_cameras(cam_from_first[None], source.intrinsics[1:2], IMAGE_HW)
     np.testing.assert_allclose(window['pose_encoding'][1], expected[0], atol=1e-5)
+
+
+def test_window_without_metres_has_its_points_at_mean_distance_one(tmp_path: Path) -> None:
+    write_dataset(tmp_path, range(1), num_views=2, image_hw=IMAGE_HW, processes=1)
+    sets = SyntheticDataset(tmp_path)
+    key = WindowKey(0, 2, 0)
+
+    metres = WindowDataset(sets, far_m=1e3, metric=True, augment=False)[key]
+    scaled = WindowDataset(sets, far_m=1e3, metric=False, augment=False)[key]
+
+    first_from_cam = np.linalg.inv(sets[0].world_from_cam[0]) @ sets[0].world_from_cam
+    unit_m = mean_distance(sets[0].depth, sets[0].intrinsics, first_from_cam)
+    np.testing.assert_allclose(scaled['depth'] * unit_m, metres['depth'], rtol=1e-5)
+    moved_m = metres['pose_encoding'][1, :3]
+    np.testing.assert_allclose(scaled['pose_encoding'][1, :3] * unit_m, moved_m, rtol=1e-4)
+
+
+def test_mean_distance_of_a_sphere_of_points_is_its_radius() -> None:
+    intrinsics = np.array([[[20.0, 0, 31.5], [0, 20.0, 23.5], [0, 0, 1]]])
+    v, u = np.mgrid[: IMAGE_HW[0], : IMAGE_HW[1]]
+    length = np.sqrt(((u - 31.5) / 20) ** 2 + ((v - 23.5) / 20) ** 2 + 1)
+    depth = (7.0 / length)[None].astype(np.float32)
+    depth[0, 0, 0] = np.inf
+
+    assert mean_distance(depth, intrinsics, np.eye(4)[None]) == pytest.approx(7.0, rel=1e-5)
+
+
+def test_pixels_near_unknown_depth_are_not_valid() -> None:
+    depth = np.ones((1, 20, 20), np.float32)
+    depth[0, 10, 10] = np.nan
+
+    valid = known_windows(depth)
+
+    assert valid[0, 7:14, 7:14].max() == 0.0
+    assert valid.sum() == 400 - 49

@@ -1,0 +1,181 @@
+"""
+The classic removals of flying points, which learn nothing, as scores and as masks.
+
+A score is larger the more suspicious a pixel or point is, and NaN where there is none; `keep_at`
+cuts any of them at the same share of retained pixels, so that filters compare fairly. The masks
+keep the parameters of the filters' originals; True = remove.
+"""
+
+from __future__ import annotations
+
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import ShapeError
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+
+def depth_edge_score(depth: Float32Array) -> Float64Array:
+    """
+    Return the relative span of depth around each pixel, (max - min) / depth over 3x3 pixels.
+
+    Parameters
+    ----------
+    depth : (..., H, W); pixels that are not finite or not above 0 are unknown and left out.
+
+    Returns
+    -------
+    (..., H, W), NaN where the pixel itself is unknown. It is `depth_map_edge` of utils3d.
+    """
+    known = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float64)
+    height, width = depth.shape[-2:]
+    around = np.pad(known, [(0, 0)] * (depth.ndim - 2) + [(1, 1), (1, 1)], constant_values=np.nan)
+    shifts = [around[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    highest, lowest = known, known
+    for shifted in shifts:  # fmax and fmin pass over NaN
+        highest, lowest = np.fmax(highest, shifted), np.fmin(lowest, shifted)
+    score: Float64Array = (highest - lowest) / known
+    return score
+
+
+def depth_edge_mask(depth: Float32Array, rtol: float) -> NDArray[np.bool_]:
+    """Return where the relative span of depth over 3x3 pixels exceeds `rtol` (MoGe: 0.04)."""
+    return depth_edge_score(depth) > rtol
+
+
+def sor_score(points: Float32Array, nb_neighbors: int) -> Float64Array:
+    """
+    Return the mean distance to the nearest points: statistical outlier removal.
+
+    Parameters
+    ----------
+    points : (..., 3) in one frame; rows that are not finite are no points.
+    nb_neighbors : how many, the point itself included, as Open3D counts.
+
+    Returns
+    -------
+    (...) in the unit of the points, NaN for what is no point.
+
+    Raises
+    ------
+    ConfigError
+        If `nb_neighbors` is below 1.
+    ShapeError
+        If `points` is not (..., 3).
+    """
+    if nb_neighbors < 1:
+        raise ConfigError(f'nb_neighbors must be at least 1; got {nb_neighbors}.')
+    score, known, cloud = _finite_points(points)
+    if len(cloud):
+        nearest = np.arange(1, min(nb_neighbors, len(cloud)) + 1)
+        score[known] = cKDTree(cloud).query(cloud, k=nearest)[0].mean(axis=1)
+    return score
+
+
+def ror_score(points: Float32Array, radius: float) -> Float64Array:
+    """
+    Return minus the number of points within a radius: radius outlier removal.
+
+    Parameters
+    ----------
+    points : (..., 3) in one frame; rows that are not finite are no points.
+    radius : in the unit of the points.
+
+    Returns
+    -------
+    (...), at most -1 because a point counts itself, as in Open3D; NaN for what is no point.
+
+    Raises
+    ------
+    ConfigError
+        If `radius` is not positive.
+    ShapeError
+        If `points` is not (..., 3).
+    """
+    if not radius > 0:
+        raise ConfigError(f'radius must be positive; got {radius}.')
+    score, known, cloud = _finite_points(points)
+    if len(cloud):
+        counts = cKDTree(cloud).query_ball_point(cloud, radius, return_length=True)
+        score[known] = -np.asarray(counts, np.float64)
+    return score
+
+
+def statistical_outliers(
+    points: Float32Array, nb_neighbors: int, std_ratio: float
+) -> NDArray[np.bool_]:
+    """
+    Return what Open3D's `remove_statistical_outlier` removes, and all that is no point.
+
+    Parameters
+    ----------
+    points, nb_neighbors : as for `sor_score`.
+    std_ratio : standard deviations above the mean score from which on a point is an outlier.
+
+    Returns
+    -------
+    (...) bool. Points on top of all their neighbours (score 0) are outliers, too.
+    """
+    score = sor_score(points, nb_neighbors)
+    finite = score[np.isfinite(score)]
+    if finite.size < 2:
+        return np.ones(score.shape, np.bool_)
+    squares = np.where(finite > 0, (finite - finite.mean()) ** 2, 0.0)
+    limit = finite.mean() + std_ratio * np.sqrt(squares.sum() / (finite.size - 1))
+    inliers: NDArray[np.bool_] = (score > 0) & (score < limit)
+    return ~inliers
+
+
+def radius_outliers(points: Float32Array, nb_points: int, radius: float) -> NDArray[np.bool_]:
+    """
+    Return what Open3D's `remove_radius_outlier` removes, and all that is no point.
+
+    Parameters
+    ----------
+    points, radius : as for `ror_score`.
+    nb_points : a point stays if more than these lie within the radius, itself included.
+    """
+    return ~(-ror_score(points, radius) > nb_points)
+
+
+def confidence_score(confidence: Float32Array) -> Float64Array:
+    """Return minus the confidence: VGGT's filter, which keeps the most confident percentile."""
+    return -confidence.astype(np.float64)
+
+
+def keep_at(score: Float64Array, share: float) -> NDArray[np.bool_]:
+    """
+    Keep the least suspicious pixels.
+
+    Parameters
+    ----------
+    score : any shape; what is not finite is never kept.
+    share : of the finite scores to keep, in [0, 1].
+
+    Returns
+    -------
+    Mask of the same shape with round(share * n) True of n finite scores: the smallest scores, of
+    equal ones those that come first in C order.
+
+    Raises
+    ------
+    ConfigError
+        If `share` is outside [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ConfigError(f'share is a part of the pixels in [0, 1]; got {share}.')
+    flat = np.where(np.isfinite(score), score, np.inf).ravel()
+    number = round(share * np.count_nonzero(np.isfinite(flat)))
+    keep = np.zeros(flat.size, np.bool_)
+    keep[np.argsort(flat, kind='stable')[:number]] = True
+    return keep.reshape(score.shape)
+
+
+def _finite_points(points: Float32Array) -> tuple[Float64Array, NDArray[np.bool_], Float64Array]:
+    """Return scores (...) of NaN, the mask (...) of finite points and these points (N, 3)."""
+    if points.ndim < 2 or points.shape[-1] != 3:
+        raise ShapeError(f'Points have shape (..., 3); got {points.shape}.')
+    known = np.asarray(np.isfinite(points).all(axis=-1))
+    return np.full(known.shape, np.nan), known, points[known].astype(np.float64)

@@ -1,0 +1,33 @@
+"""A torch network as the evaluation calls it: arrays in, arrays out, bfloat16 inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import NetworkOutputs
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import RawOutputs
+import torch
+
+
+def predict_with_network(
+    network: Moe3dNet, decode: str = 'agree'
+) -> Callable[[Float32Array], RawOutputs]:
+    """Return a function that publishes all views of a window; the network stays in its mode."""
+
+    def predict(images: Float32Array) -> RawOutputs:
+        outputs = run_network(network, images, decode)
+        arrays = (getattr(outputs, name).float().cpu().numpy() for name in RawOutputs._fields)
+        return RawOutputs(*arrays)
+
+    return predict
+
+
+def run_network(network: Moe3dNet, images: Float32Array, decode: str = 'agree') -> NetworkOutputs:
+    """Return all outputs, experts included, of a window of images (V, 3, H, W) in [0, 1]."""
+    device = next(network.parameters()).device
+    window = torch.from_numpy(images).to(device)
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        outputs: NetworkOutputs = network(window, decode=decode, return_experts=True)
+    return outputs
