@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from moe3d_engine.datasets.view_set import ViewSet
+from moe3d_engine.errors import InputError
+
+KINDS = ('hypersim', 'tartanair', 'vkitti2', 'rgbd')
 
 
 class ViewSets(Protocol):
@@ -20,7 +24,46 @@ class ViewSets(Protocol):
 
 
 def open_dataset(spec: str, image_hw: tuple[int, int], num_views: int = 4) -> ViewSets:
-    """Return the rendered sets of a folder."""
-    from moe3d_engine.synthetic.dataset import SyntheticDataset
+    """
+    Open a data set.
 
-    return SyntheticDataset(spec)
+    Parameters
+    ----------
+    spec : a folder of rendered sets, or a reader and a folder: `hypersim:ROOT`, `tartanair:ROOT`,
+        `vkitti2:ROOT`, `rgbd:ROOT`.
+    image_hw : height and width of the views that a reader returns; rendered sets have their own.
+    num_views : views of a reader's sets.
+
+    Raises
+    ------
+    InputError
+        If there is no such reader or folder, or the folder holds no such data.
+    """
+    kind, separator, folder = spec.partition(':')
+    if not separator:
+        from moe3d_engine.synthetic.dataset import SyntheticDataset
+
+        return SyntheticDataset(spec)
+    if kind not in KINDS:
+        raise InputError(
+            f'There is no reader {kind!r} for {spec}; there are {", ".join(KINDS)}, and folders '
+            'of rendered sets without a prefix.'
+        )
+    root = Path(folder)
+    if not root.is_dir():
+        raise InputError(f'{spec} names no folder: {root} is missing.')
+    if kind == 'hypersim':
+        from moe3d_engine.datasets.hypersim import Hypersim
+
+        return Hypersim(root, image_hw, num_views)
+    if kind == 'tartanair':
+        from moe3d_engine.datasets.tartanair import TartanAir
+
+        return TartanAir(root, image_hw, num_views)
+    if kind == 'vkitti2':
+        from moe3d_engine.datasets.virtual_kitti2 import VirtualKitti2
+
+        return VirtualKitti2(root, image_hw, num_views)
+    from moe3d_engine.datasets.rgbd_folder import RgbdFolder
+
+    return RgbdFolder(root, image_hw, num_views)

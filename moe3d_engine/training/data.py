@@ -111,7 +111,7 @@ class WindowDataset(Dataset[dict[str, np.ndarray]]):
         first_from_cam = np.asarray(first_from_world @ world_from_cam, np.float64)
         unit_m = 1.0 if self._metric else mean_distance(depth, intrinsics, first_from_cam)
         first_from_cam[:, :3, 3] /= unit_m
-        cam_from_first: Float64Array = np.linalg.inv(first_from_cam)
+        cam_from_first = np.asarray(np.linalg.inv(first_from_cam), np.float64)
         encoding = pose_encoding_from_cameras(cam_from_first, intrinsics, depth.shape[1:])
         clipped = np.fmin(depth, self._far_m).astype(np.float32)
         return {

@@ -1,0 +1,86 @@
+"""A plain folder of RGB-D frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+from moe3d_engine.datasets.frames import check_count
+from moe3d_engine.datasets.frames import Frame
+from moe3d_engine.datasets.frames import FrameDataset
+from moe3d_engine.datasets.frames import poses_from_rows
+from moe3d_engine.datasets.frames import read_image
+from moe3d_engine.datasets.frames import read_table
+from moe3d_engine.errors import InputError
+from moe3d_engine.image_files import list_images
+from moe3d_engine.types import Float32Array
+import numpy as np
+
+
+class RgbdFolder(FrameDataset):
+    """
+    Frames of one camera in one folder.
+
+    `rgb/` holds images, `depth/` files of the same names without their endings: `.png` (uint16
+    millimetres, 0 = unknown) or `.npy` (float32 metres, NaN = unknown, inf = sky), along optical
+    z. `intrinsics.txt` holds a 3x3 matrix in pixels, `poses.txt` 16 numbers per image in the
+    order of the names: world from camera, x right, y down, z forward, in metres.
+
+    Parameters
+    ----------
+    root : the folder.
+    image_hw, num_views, stride : see FrameDataset.
+    """
+
+    def __init__(
+        self, root: Path, image_hw: tuple[int, int], num_views: int = 4, stride: int = 1
+    ) -> None:
+        if not (root / 'rgb').is_dir():
+            raise InputError(
+                f'{root} has no folder rgb/; it needs rgb/, depth/, intrinsics.txt, poses.txt.'
+            )
+        images = list_images(root / 'rgb')
+        intrinsics = read_table(root / 'intrinsics.txt', 3)
+        poses = poses_from_rows(read_table(root / 'poses.txt', 16))
+        check_count(len(images), len(poses), root / 'poses.txt')
+        frames = [
+            Frame(path, self._depth_path(root / 'depth', path.stem), intrinsics, pose)
+            for path, pose in zip(images, poses, strict=True)
+        ]
+        super().__init__([frames], image_hw, num_views, stride)
+
+    @staticmethod
+    def _depth_path(folder: Path, stem: str) -> Path:
+        """Return the depth file of an image."""
+        arrays = folder / f'{stem}.npy'
+        return arrays if arrays.exists() else folder / f'{stem}.png'
+
+    def read_depth(self, frame: Frame) -> Float32Array:
+        """Return depth in metres."""
+        if frame.depth.suffix == '.png':
+            millimetres = read_image(frame.depth, cv2.IMREAD_UNCHANGED)
+            if millimetres.dtype != np.uint16 or millimetres.ndim != 2:
+                raise InputError(
+                    f'{frame.depth} should hold 16-bit depth in millimetres; it has type '
+                    f'{millimetres.dtype} and shape {millimetres.shape}.'
+                )
+            return np.where(millimetres > 0, millimetres / np.float32(1e3), np.float32(np.nan))
+        return read_array(frame.depth)
+
+
+def read_array(path: Path) -> Float32Array:
+    """
+    Read a `.npy` file of (H, W) depth as float32.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged or has another shape.
+    """
+    try:
+        depth = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f'Cannot read the depth {path}: {error}.') from error
+    if depth.ndim != 2:
+        raise InputError(f'{path} should hold one depth map (H, W); it has shape {depth.shape}.')
+    return np.asarray(depth, np.float32)
