@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import dataclasses
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -11,6 +12,7 @@ import cv2
 from moe3d_engine.datasets.view_set import ViewSet
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
+from moe3d_engine.geometry.cameras import scale_intrinsics
 from moe3d_engine.image_files import read_image_view
 from moe3d_engine.preprocess import fit_geometry
 from moe3d_engine.preprocess import fit_view
@@ -21,12 +23,13 @@ from numpy.typing import NDArray
 
 
 class Frame(NamedTuple):
-    """One posed frame on disk; `intrinsics` (3, 3) are in pixels of its images."""
+    """One posed frame on disk."""
 
     rgb: Path
     depth: Path
-    intrinsics: Float64Array
-    world_from_cam: Float64Array
+    intrinsics: Float64Array  # (3, 3), pixels of an image of the size `intrinsics_hw`
+    world_from_cam: Float64Array  # (4, 4), optical axes, metres
+    intrinsics_hw: tuple[int, int] | None = None  # None: the size of the frame's own images
 
 
 class FrameDataset:
@@ -35,7 +38,7 @@ class FrameDataset:
 
     A trajectory is cut into blocks of num_views * stride frames and each block into `stride`
     interleaved sets, so a frame is in one set at most. A reader derives from this class and says
-    how a frame's depth is read.
+    how a frame's depth is read. Images are read when a set is asked for, not before.
 
     Parameters
     ----------
@@ -102,19 +105,27 @@ class FrameDataset:
         )
 
     def read_depth(self, frame: Frame) -> Float32Array:
-        """Return (H, W) float32 metres along optical z; NaN = unknown, inf = sky."""
+        """
+        Return (H, W) float32 metres along optical z; NaN = unknown, inf = sky.
+
+        The frame's intrinsics are in pixels of its own images here.
+        """
         raise NotImplementedError
 
     def _read(self, frame: Frame) -> tuple[NDArray[np.uint8], Float32Array, Float64Array]:
         """Return colour, depth and intrinsics of a frame at the wanted size."""
-        view = read_image_view(frame.rgb, frame.intrinsics)
+        view = read_image_view(frame.rgb)
+        height, width = view.image.shape[:2]
+        if frame.intrinsics_hw is not None:
+            scales = width / frame.intrinsics_hw[1], height / frame.intrinsics_hw[0]
+            frame = frame._replace(intrinsics=scale_intrinsics(frame.intrinsics, *scales))
         depth = self.read_depth(frame)
-        if depth.shape != view.image.shape[:2]:
-            height, width = view.image.shape[:2]
+        if depth.shape != (height, width):
             raise InputError(
                 f'{frame.rgb} is {width} x {height} pixels and {frame.depth} '
                 f'{depth.shape[1]} x {depth.shape[0]}; they must be of one size.'
             )
+        view = dataclasses.replace(view, intrinsics=frame.intrinsics)
         fitted = fit_view(view, self._image_hw)
         assert fitted.intrinsics is not None
         return fitted.image, sample_depth(depth, self._image_hw), fitted.intrinsics

@@ -9,6 +9,7 @@ from moe3d_engine.datasets.view_set import ViewSet
 from moe3d_engine.errors import InputError
 
 KINDS = ('hypersim', 'tartanair', 'vkitti2', 'rgbd')
+_EXPECTED = 'Give a folder of rendered sets, or ' + ', '.join(f'{kind}:ROOT' for kind in KINDS)
 
 
 class ViewSets(Protocol):
@@ -40,18 +41,15 @@ def open_dataset(spec: str, image_hw: tuple[int, int], num_views: int = 4) -> Vi
         If there is no such reader or folder, or the folder holds no such data.
     """
     kind, separator, folder = spec.partition(':')
+    if separator and kind not in KINDS:
+        raise InputError(f'There is no reader {kind!r} for {spec}. {_EXPECTED}.')
+    root = Path(folder if separator else spec)
+    if not root.is_dir():
+        raise InputError(f'There is no folder {root}. {_EXPECTED}.')
     if not separator:
         from moe3d_engine.synthetic.dataset import SyntheticDataset
 
-        return SyntheticDataset(spec)
-    if kind not in KINDS:
-        raise InputError(
-            f'There is no reader {kind!r} for {spec}; there are {", ".join(KINDS)}, and folders '
-            'of rendered sets without a prefix.'
-        )
-    root = Path(folder)
-    if not root.is_dir():
-        raise InputError(f'{spec} names no folder: {root} is missing.')
+        return SyntheticDataset(root)
     if kind == 'hypersim':
         from moe3d_engine.datasets.hypersim import Hypersim
 

@@ -30,6 +30,11 @@ class RgbdFolder(FrameDataset):
     ----------
     root : the folder.
     image_hw, num_views, stride : see FrameDataset.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or damaged, or there is not one pose per image.
     """
 
     def __init__(
@@ -41,6 +46,11 @@ class RgbdFolder(FrameDataset):
             )
         images = list_images(root / 'rgb')
         intrinsics = read_table(root / 'intrinsics.txt', 3)
+        if len(intrinsics) != 3:
+            raise InputError(
+                f'{root / "intrinsics.txt"} should hold a 3x3 matrix; it has {len(intrinsics)} '
+                'rows.'
+            )
         poses = poses_from_rows(read_table(root / 'poses.txt', 16))
         check_count(len(images), len(poses), root / 'poses.txt')
         frames = [

@@ -23,7 +23,8 @@ class VirtualKitti2(FrameDataset):
     Camera 0 of all variants: `Scene01/clone/frames/{rgb,depth}/Camera_0`.
 
     `intrinsic.txt` holds frame, camera, fx, fy, cx, cy and `extrinsic.txt` frame, camera and the
-    4x4 matrix camera from world, in metres, each below a line of names.
+    4x4 matrix camera from world, in metres, each below a line of names. Its cx and cy are
+    (W - 1) / 2 and (H - 1) / 2: pixel centres are at integers already.
 
     Parameters
     ----------

@@ -11,6 +11,12 @@ import cv2
 import h5py
 from moe3d_engine.datasets import open_dataset
 from moe3d_engine.datasets import ViewSet
+from moe3d_engine.datasets import ViewSets
+from moe3d_engine.datasets.hypersim import camera_from_projection
+from moe3d_engine.datasets.hypersim import USUAL_PROJECTION
+from moe3d_engine.datasets.rgbd_folder import RgbdFolder
+from moe3d_engine.datasets.tartanair import TartanAir
+from moe3d_engine.datasets.virtual_kitti2 import VirtualKitti2
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import quaternion_from_rotation
 import numpy as np
@@ -45,6 +51,16 @@ def plane_depth(intrinsics: np.ndarray, world_from_cam: np.ndarray) -> np.ndarra
 def pinhole(focal: float) -> np.ndarray:
     """Return intrinsics with the principal point in the image's centre."""
     return np.array([[focal, 0, (HW[1] - 1) / 2], [0, focal, (HW[0] - 1) / 2], [0, 0, 1]])
+
+
+USUAL = pinhole(HW[1] / 2 / math.tan(math.pi / 6))  # Hypersim without a table
+UPRIGHT = np.eye(3)
+INTRINSICS = {
+    'rgbd': pinhole(50.0),
+    'tartanair': pinhole(HW[1] / 2),
+    'vkitti2': pinhole(50.0),
+    'hypersim': USUAL,
+}
 
 
 def picture() -> np.ndarray:
@@ -88,7 +104,7 @@ def write_tartanair(root: Path) -> None:
     for i, pose in enumerate(true_poses()):
         cv2.imwrite(str(folder / 'image_left' / f'{i:06d}_left.png'), picture())
         depth = plane_depth(pinhole(HW[1] / 2), pose)
-        depth[-1, -1] = 65504.0
+        depth[-1, -1] = 6000.0  # a sphere of 10 km, along z in a corner
         np.save(folder / 'depth_left' / f'{i:06d}_left_depth.npy', depth.astype(np.float32))
         turned = optical_from_ned.T @ pose[:3, :3] @ optical_from_ned
         moved = optical_from_ned.T @ pose[:3, 3]
@@ -115,8 +131,15 @@ def write_virtual_kitti2(root: Path) -> None:
     np.savetxt(folder / 'extrinsic.txt', poses, header='frame cameraID r1,1 ...', comments='')
 
 
-def write_hypersim(root: Path) -> None:
-    """Write one scene of Hypersim: half a metre per unit, y up, distances along rays."""
+def write_hypersim(
+    root: Path, intrinsics: np.ndarray = USUAL, lens_from_optical: np.ndarray = UPRIGHT
+) -> None:
+    """
+    Write one scene of Hypersim: half a metre per unit, y up, distances along rays.
+
+    `intrinsics` and the true poses are of the pinhole camera that a tilted lens amounts to; the
+    stored orientations are of the camera's body.
+    """
     scene = root / 'ai_001_001'
     camera = scene / '_detail' / 'cam_00'
     colour = scene / 'images' / 'scene_cam_00_final_preview'
@@ -127,7 +150,6 @@ def write_hypersim(root: Path) -> None:
         'parameter_name,parameter_value\nmeters_per_asset_unit,0.5\n'
     )
     flip = np.diag([1.0, -1.0, -1.0])
-    intrinsics = pinhole(HW[1] / 2 / math.tan(math.pi / 6))
     v, u = np.mgrid[: HW[0], : HW[1]]
     rays = np.linalg.inv(intrinsics) @ np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
     length = np.linalg.norm(rays, axis=0).reshape(HW)
@@ -140,15 +162,18 @@ def write_hypersim(root: Path) -> None:
     with h5py.File(camera / 'camera_keyframe_positions.hdf5', 'w') as file:
         file['dataset'] = true_poses()[:, :3, 3] / 0.5
     with h5py.File(camera / 'camera_keyframe_orientations.hdf5', 'w') as file:
-        file['dataset'] = true_poses()[:, :3, :3] @ flip
+        file['dataset'] = true_poses()[:, :3, :3] @ lens_from_optical.T @ flip
 
 
-def write_projections(root: Path, tilt: float) -> None:
-    """Write the table of projections with the default field of view, perhaps tilted."""
+def write_projections(root: Path, intrinsics: np.ndarray, lens_from_optical: np.ndarray) -> None:
+    """Write the table of OpenGL projections for the camera of `write_hypersim`."""
+    ndc_from_pixel = np.array(
+        [[2 / HW[1], 0, 1 / HW[1] - 1], [0, -2 / HW[0], 1 - 1 / HW[0]], [0, 0, 1]]
+    )
     projection = np.zeros((4, 4))
-    projection[0, 0] = 1 / math.tan(math.pi / 6)
-    projection[1, 1] = projection[0, 0] * HW[1] / HW[0]
-    projection[2, 2:], projection[3, 2], projection[0, 1] = (-1, -2), -1, tilt
+    projection[[0, 1, 3], :3] = (
+        0.97 * ndc_from_pixel @ intrinsics @ lens_from_optical.T @ np.diag([1.0, -1.0, -1.0])
+    )
     with (root / 'metadata_camera_parameters.csv').open('w') as file:
         writer = csv.writer(file)
         names = [f'M_proj_{i}{j}' for i in range(4) for j in range(4)]
@@ -163,17 +188,19 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 }
 
 
+def open_reader(kind: str, root: Path, image_hw: tuple[int, int]) -> ViewSets:
+    """Open a miniature tree; the strides that `open_dataset` takes are too long for some."""
+    if kind == 'tartanair':
+        return TartanAir(root, image_hw, NUM_FRAMES, stride=1)
+    if kind == 'vkitti2':
+        return VirtualKitti2(root, image_hw, NUM_FRAMES, stride=1)
+    return open_dataset(f'{kind}:{root}', image_hw, NUM_FRAMES)
+
+
 def open_miniature(kind: str, root: Path, image_hw: tuple[int, int] = HW) -> ViewSet:
     """Write a tree and read its one set."""
     WRITERS[kind](root)
-    strided = {'tartanair', 'vkitti2'}
-    if kind in strided:  # their default stride asks for more frames than the tree has
-        from moe3d_engine.datasets.tartanair import TartanAir
-        from moe3d_engine.datasets.virtual_kitti2 import VirtualKitti2
-
-        reader = TartanAir if kind == 'tartanair' else VirtualKitti2
-        return reader(root, image_hw, num_views=NUM_FRAMES, stride=1)[0]
-    return open_dataset(f'{kind}:{root}', image_hw, num_views=NUM_FRAMES)[0]
+    return open_reader(kind, root, image_hw)[0]
 
 
 def world_offset_m(views: ViewSet, view: int) -> np.ndarray:
@@ -191,6 +218,8 @@ def test_points_of_every_view_lie_on_the_true_plane(kind: str, tmp_path: Path) -
     views = open_miniature(kind, tmp_path / 'data')
 
     assert views.depth.dtype == np.float32
+    np.testing.assert_allclose(views.world_from_cam, true_poses(), atol=1e-6)
+    np.testing.assert_allclose(views.intrinsics[0], INTRINSICS[kind], atol=1e-6)
     for view in range(NUM_FRAMES):
         offset = world_offset_m(views, view)
         assert np.abs(offset[np.isfinite(offset)]).max() < 0.01
@@ -198,10 +227,33 @@ def test_points_of_every_view_lie_on_the_true_plane(kind: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize('kind', WRITERS)
+def test_points_of_one_view_have_the_depth_that_the_other_view_sees(
+    kind: str, tmp_path: Path
+) -> None:
+    views = open_miniature(kind, tmp_path / 'data')
+    v, u = np.mgrid[4 : HW[0] - 4 : 5, 4 : HW[1] - 4 : 5]
+    pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+    points = np.linalg.inv(views.intrinsics[0]) @ pixels * views.depth[0, v, u].ravel()
+
+    second_from_first = np.linalg.inv(views.world_from_cam[1]) @ views.world_from_cam[0]
+    x, y, z = views.intrinsics[1] @ (
+        second_from_first[:3, :3] @ points + second_from_first[:3, 3:]
+    )
+
+    column, row = np.rint(x / z).astype(int), np.rint(y / z).astype(int)
+    seen = (column >= 0) & (column < HW[1]) & (row >= 0) & (row < HW[0])
+    assert seen.sum() > 40
+    assert np.abs(views.depth[1, row[seen], column[seen]] - z[seen]).max() < 0.03  # half a pixel
+
+
+@pytest.mark.parametrize('kind', WRITERS)
 def test_points_stay_on_the_plane_after_resize_and_crop(kind: str, tmp_path: Path) -> None:
     views = open_miniature(kind, tmp_path / 'data', (20, 20))
 
     assert views.rgb.shape == (NUM_FRAMES, 20, 20, 3)
+    fx, fy = INTRINSICS[kind][0, 0] * 27 / 64, INTRINSICS[kind][1, 1] * 20 / 48  # 27 x 20, cropped
+    expected = [[fx, 0, 10.0], [0, fy, 9.5], [0, 0, 1]]  # 3 of 7 columns are cut on the left
+    np.testing.assert_allclose(views.intrinsics[1], expected, atol=1e-6)
     offset = world_offset_m(views, 1)
     assert np.abs(offset[np.isfinite(offset)]).max() < 0.1  # half a pixel of nearest sampling
 
@@ -236,21 +288,56 @@ def test_depth_in_millimetres_reads_as_the_same_metres(tmp_path: Path) -> None:
     assert np.isnan(millimetres[~known]).all()
 
 
-def test_projection_of_a_scene_is_used_and_a_tilted_lens_refused(tmp_path: Path) -> None:
-    write_projections(tmp_path, tilt=0.0)
-    usual = open_miniature('hypersim', tmp_path)
-    np.testing.assert_allclose(
-        usual.intrinsics[0], pinhole(HW[1] / 2 / math.tan(math.pi / 6)), atol=1e-9
-    )
+def test_published_table_of_hypersim_agrees_with_the_usual_field_of_view() -> None:
+    published = np.zeros((4, 4))  # ai_001_001
+    published[0, 0], published[1, 1], published[3, 2] = 1.7320507492870254, 2.309400999049367, -1
 
-    write_projections(tmp_path, tilt=0.1)
-    with pytest.raises(InputError, match='tilted'):
-        open_dataset(f'hypersim:{tmp_path}', HW, 2)
+    for projection in (published, USUAL_PROJECTION):
+        camera = camera_from_projection(projection)
+        focal_px = 1024 / 2 / math.tan(math.pi / 6)
+        expected = [[focal_px, 0, 511.5], [0, focal_px, 383.5], [0, 0, 1]]
+        np.testing.assert_allclose(camera.intrinsics, expected, atol=1e-4)
+        np.testing.assert_allclose(camera.stored_from_optical, np.diag([1, -1, -1]), atol=1e-12)
+
+
+def test_tilted_and_shifted_lens_reads_as_the_pinhole_that_it_is(tmp_path: Path) -> None:
+    intrinsics = pinhole(50.0)
+    intrinsics[:2, 2] += (4.0, -7.0)
+    write_hypersim(tmp_path, intrinsics, rotation(0.3, -0.1, 0.0))
+    write_projections(tmp_path, intrinsics, rotation(0.3, -0.1, 0.0))
+
+    views = open_dataset(f'hypersim:{tmp_path}', HW, NUM_FRAMES)[0]
+
+    np.testing.assert_allclose(views.intrinsics[0], intrinsics, atol=1e-9)
+    np.testing.assert_allclose(views.world_from_cam, true_poses(), atol=1e-9)
+    assert np.nanmax(np.abs(world_offset_m(views, 0))) < 0.01
+
+
+def test_skewed_scene_is_left_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    skewed = USUAL.copy()
+    skewed[0, 1] = 0.01 * skewed[0, 0]
+    write_hypersim(tmp_path)
+    write_projections(tmp_path, skewed, np.eye(3))
+
+    with pytest.raises(InputError, match='the longest has 0'):
+        open_dataset(f'hypersim:{tmp_path}', HW, NUM_FRAMES)
+    assert 'skewed: ai_001_001' in caplog.text
+
+
+def test_missing_table_or_row_is_not_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_hypersim(tmp_path)
+    open_dataset(f'hypersim:{tmp_path}', HW, NUM_FRAMES)
+    assert 'metadata_camera_parameters.csv is missing' in caplog.text
+
+    write_projections(tmp_path, USUAL, np.eye(3))
+    (tmp_path / 'ai_001_001').rename(tmp_path / 'ai_001_002')
+    with pytest.raises(InputError, match='no row for ai_001_002'):
+        open_dataset(f'hypersim:{tmp_path}', HW, NUM_FRAMES)
 
 
 def test_every_frame_is_in_one_set_at_most(tmp_path: Path) -> None:
-    from moe3d_engine.datasets.rgbd_folder import RgbdFolder
-
     write_rgbd(tmp_path)
     for i in range(2, 9):
         for folder, suffix in (('rgb', 'png'), ('depth', 'npy')):
@@ -272,10 +359,33 @@ def test_folder_without_the_layout_is_refused_by_name(kind: str, tmp_path: Path)
 
 
 def test_unknown_reader_and_missing_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match='hypersim, tartanair, vkitti2, rgbd'):
-        open_dataset(f'kinect:{tmp_path}', HW)
-    with pytest.raises(InputError, match='missing'):
-        open_dataset(f'rgbd:{tmp_path}/nothing', HW)
+    kinds = 'hypersim:ROOT, tartanair:ROOT, vkitti2:ROOT, rgbd:ROOT'
+    for spec in (f'kinect:{tmp_path}', f'rgbd:{tmp_path}/nothing', f'{tmp_path}/nothing'):
+        with pytest.raises(InputError, match=kinds):
+            open_dataset(spec, HW)
+
+
+@pytest.mark.parametrize('kind', WRITERS)
+def test_images_are_read_when_a_set_is_asked_for(kind: str, tmp_path: Path) -> None:
+    WRITERS[kind](tmp_path)
+    images = [
+        p for p in tmp_path.rglob('*') if p.suffix in {'.png', '.jpg'} and 'dep' not in p.name
+    ]
+    for image in images:
+        image.write_bytes(b'no image')
+
+    sets = open_reader(kind, tmp_path, HW)
+
+    with pytest.raises(InputError, match=str(min(images))):
+        sets[0]
+
+
+def test_missing_poses_of_a_folder_are_named(tmp_path: Path) -> None:
+    write_rgbd(tmp_path)
+    (tmp_path / 'poses.txt').unlink()
+
+    with pytest.raises(InputError, match=r'poses\.txt'):
+        open_dataset(f'rgbd:{tmp_path}', HW, 2)
 
 
 @pytest.mark.parametrize(
