@@ -18,7 +18,7 @@ HELP = 'turn a checkpoint into 16-bit weights, two ONNX graphs and their card'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the checkpoint, the output and what only a person knows of the weights."""
     parser.add_argument(
-        'checkpoint', type=Path, metavar='CHECKPOINT', help='best.safetensors of a training run'
+        'checkpoint', type=Path, metavar='CHECKPOINT', help='weights.safetensors of a training run'
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FOLDER', help='is made')
     parser.add_argument('--name', default='moe3d-small', help='of the weights and their files')
@@ -83,8 +83,7 @@ def read_training(run: Path) -> dict[str, Any]:
         values = json.loads((run / 'config.json').read_text())
         lines = (run / 'metrics.jsonl').read_text().splitlines()
         evaluations = [json.loads(line) for line in lines]
-        # The trainer keeps the weights of the largest delta.
-        best = max(evaluations, key=lambda line: line['delta_1'])
+        last = evaluations[-1]
         changed = [
             (field.name, values[field.name])
             for field in fields(TrainConfig)
@@ -92,12 +91,12 @@ def read_training(run: Path) -> dict[str, Any]:
             and values[field.name] != json.loads(json.dumps(field.default))
         ]
         seed = values['seed']
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise CheckpointError(
             f'Cannot read how {run} was trained ({error!r}): it should hold config.json and '
             'metrics.jsonl of `moe3d train`. Move the checkpoint elsewhere to export without.'
         ) from error
-    return {'command': train_command(changed), 'seed': seed, 'figures': best}
+    return {'command': train_command(changed), 'seed': seed, 'figures': last}
 
 
 def train_command(changed: list[tuple[str, Any]]) -> str:

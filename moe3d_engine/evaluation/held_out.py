@@ -22,6 +22,8 @@ from moe3d_engine.evaluation.filters import sor_score
 from moe3d_engine.evaluation.flying_points import flying_points
 from moe3d_engine.evaluation.flying_points import FlyingPoints
 from moe3d_engine.geometry.points import unproject_depth
+from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_engine.postprocess import on_one_surface
 from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
@@ -31,6 +33,7 @@ import numpy as np
 FAR_M = 60.0  # true depth beyond is not judged: no network here can tell it from the sky
 SOR_NEIGHBORS = 20
 ROR_RADIUS = 0.02  # of the window's median depth
+DEFAULTS = ReconstructorConfig()
 
 
 class Judge:
@@ -152,8 +155,9 @@ def compare_rejection(
 
     Returns
     -------
-    By the method's name: `raw`, those of `suspicion_scores`, and the trivial predictions
-    `best constant` and `best plane`, which know the truth.
+    By the method's name: `raw`, `default rejection` (the pipeline's thresholds, which decide
+    what they retain), those of `suspicion_scores`, and the trivial predictions `best constant`
+    and `best plane`, which know the truth.
     """
     judges: dict[str, Judge] = {}
 
@@ -164,6 +168,11 @@ def compare_rejection(
         truth = judged_depth(item, num_views)
         raw = predict(to_network(item.rgb[:num_views]))
         add('raw', raw.depth, truth, raw.boundary_confidence)
+        kept = on_one_surface(
+            raw.agreement, raw.boundary_confidence, DEFAULTS.min_agreement, DEFAULTS.min_confidence
+        )
+        published = np.where(kept, raw.depth, np.float32(np.nan))
+        add('default rejection', published, truth, raw.boundary_confidence)
         for name, score in suspicion_scores(raw, item.intrinsics[:num_views]).items():
             kept = keep_at(score, retained)
             depth = np.where(kept, raw.depth, np.float32(np.nan))

@@ -17,19 +17,20 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
-LARGEST_FACTOR = 4.0
-STEPS = 9  # of each factor, between 1 / LARGEST_FACTOR and LARGEST_FACTOR
+LARGEST_FACTOR = 8.0
+STEPS = 49  # of the factor, between 1 / LARGEST_FACTOR and LARGEST_FACTOR
 STRIDE = 3  # of the pixels that are looked at, in rows and columns
 
 
 def calibrate(network: Moe3dNet, sets: Iterable[ViewSet], num_views: int = 3) -> Moe3dNet:
     """
-    Return the network with the gate temperature and the scale limit that fit held-out scenes.
+    Return the network with the scale limit that fits held-out scenes.
 
-    Both are factors of what the network has; they change how sure it says it is, not which expert
-    wins. Chosen are those of the smallest cross entropy of `boundary_confidence` against whether
-    the published depth is right within `confidence_tau` (Guo et al. 2017, On Calibration of
-    Modern Neural Networks, section 4.2, with a second temperature for the components).
+    One factor on the scales of all components changes how sure the network says it is, not what
+    it publishes. Chosen is that of the smallest cross entropy of `boundary_confidence` against
+    whether the depth is right within `confidence_tau`: temperature scaling (Guo et al. 2017, On
+    Calibration of Modern Neural Networks, section 4.2) for a mixture of depths. The gate keeps its
+    temperature: it was trained by cross entropy.
 
     Parameters
     ----------
@@ -39,19 +40,12 @@ def calibrate(network: Moe3dNet, sets: Iterable[ViewSet], num_views: int = 3) ->
     """
     windows = [_sample(network, item, num_views) for item in sets]
     steps = torch.linspace(-math.log(LARGEST_FACTOR), math.log(LARGEST_FACTOR), STEPS).exp()
-    factors = [float(step) for step in steps]
-    best, chosen = float('inf'), (1.0, 1.0)
-    for temperature in factors:
-        for scale in factors:
-            loss = sum(_cross_entropy(network, *pair, temperature, scale) for pair in windows)
-            if loss < best:
-                best, chosen = loss, (temperature, scale)
-    config = replace(
-        network.config,
-        gate_temperature=network.config.gate_temperature * chosen[0],
-        scale_limit=network.config.scale_limit * chosen[1],
-    )
-    calibrated = Moe3dNet(config)
+    losses = [
+        sum(_cross_entropy(network, *window, factor) for window in windows) for factor in steps
+    ]
+    factor = float(steps[int(torch.tensor(losses).argmin())])
+    scale_limit = factor * network.config.scale_limit
+    calibrated = Moe3dNet(replace(network.config, scale_limit=scale_limit))
     calibrated.load_state_dict(network.state_dict())
     return calibrated.eval()
 
@@ -71,15 +65,10 @@ def _sample(network: Moe3dNet, item: ViewSet, num_views: int) -> tuple[Mixture, 
     return Mixture(depth, torch.ones_like(depth), scale, log_weight), truth[known].unsqueeze(-1)
 
 
-def _cross_entropy(
-    network: Moe3dNet, mixture: Mixture, truth: Tensor, temperature: float, scale: float
-) -> float:
-    """Return the mean cross entropy of a window's confidence with two factors applied."""
-    changed = mixture._replace(
-        scale=scale * mixture.scale,
-        log_weight=torch.log_softmax(mixture.log_weight / temperature, dim=0),
-    )
-    decoded = decode_mixture(changed, 'agree', network.config)
+def _cross_entropy(network: Moe3dNet, mixture: Mixture, truth: Tensor, factor: Tensor) -> float:
+    """Return the mean cross entropy of a window's confidence with all scales times a factor."""
+    wider = mixture._replace(scale=factor * mixture.scale)
+    decoded = decode_mixture(wider, 'agree', network.config)
     aligned = (truth / decoded.depth).median() * decoded.depth
     right = ((aligned - truth).abs() <= network.config.confidence_tau * truth).float()
     return float(binary_cross_entropy(decoded.boundary_confidence.clamp(1e-4, 1 - 1e-4), right))

@@ -105,7 +105,9 @@ class WindowDataset(Dataset[dict[str, np.ndarray]]):
         world_from_cam, intrinsics = source.world_from_cam[views], source.intrinsics[views]
         if self._augment:
             if rng.random() < 0.5:
-                rgb, depth, world_from_cam = mirror_views(rgb, depth, world_from_cam)
+                rgb, depth, intrinsics, world_from_cam = mirror_views(
+                    rgb, depth, intrinsics, world_from_cam
+                )
             rgb = augment_colours(rgb, rng)
         first_from_world = np.linalg.inv(world_from_cam[0])
         first_from_cam = np.asarray(first_from_world @ world_from_cam, np.float64)
@@ -148,16 +150,13 @@ def mean_distance(
 
 
 def mirror_views(
-    rgb: UInt8Array, depth: np.ndarray, world_from_cam: Float64Array
-) -> tuple[UInt8Array, np.ndarray, Float64Array]:
-    """
-    Mirror a set left to right: images, depth and poses of the mirrored world.
-
-    The intrinsics stay valid where the principal point is the image's centre, as it is in
-    rendered sets.
-    """
+    rgb: UInt8Array, depth: Float32Array, intrinsics: Float64Array, world_from_cam: Float64Array
+) -> tuple[UInt8Array, Float32Array, Float64Array, Float64Array]:
+    """Mirror a set left to right: images, depth, intrinsics and poses of the mirrored world."""
     flip = np.diag([-1.0, 1.0, 1.0, 1.0])
-    return rgb[:, :, ::-1], depth[:, :, ::-1], flip @ world_from_cam @ flip
+    mirrored = intrinsics.copy()
+    mirrored[:, 0, 2] = depth.shape[2] - 1 - intrinsics[:, 0, 2]
+    return rgb[:, :, ::-1], depth[:, :, ::-1], mirrored, flip @ world_from_cam @ flip
 
 
 def augment_colours(rgb: UInt8Array, rng: np.random.Generator) -> UInt8Array:

@@ -58,11 +58,11 @@ STEM_PREFIX = 'patch_embed.patch_embed.'
 
 def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     """
-    Train the network on windows of a data set and keep the best averaged weights.
+    Train the network on windows of a data set and keep the average of its weights.
 
     The run folder gets `config.json`, `metrics.jsonl` (a line per evaluation), `curves.png`,
-    `last.pt` (all state, to resume from) and `best.safetensors` (averaged weights, largest
-    delta < 1.25 on the held-out sets; calibrated on them in the end).
+    `last.pt` (all state, to resume from) and `weights.safetensors` (the average of the weights at
+    each evaluation, calibrated in the end).
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     averaged = average_of(network, config.ema_decay)
     optimizer = torch.optim.AdamW(parameter_groups(network, config), betas=(0.9, 0.98), fused=True)
     state = {'network': network, 'averaged': averaged, 'optimizer': optimizer}
-    first_step, best = load_state(run / 'last.pt', state) if resume else (0, float('inf'))
+    first_step = load_state(run / 'last.pt', state) if resume else 0
     model, optimizer = accelerator.prepare(network, optimizer)
     held_out = open_dataset(config.held_out, config.image_hw)
     judged = [held_out[i] for i in range(min(config.held_out_sets, len(held_out)))]
@@ -123,15 +123,13 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             metrics = evaluate_network(averaged, judged)
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)
             plot_metrics(run)
-            if 1 - metrics['delta_1'] < best:
-                best = 1 - metrics['delta_1']
-                save_weights(cast('Moe3dNet', averaged.module), run / 'best.safetensors')
+            save_weights(cast('Moe3dNet', averaged.module), run / 'weights.safetensors')
         if last or time.monotonic() - saved_at > config.save_every_s:
-            save_state(run / 'last.pt', state, step, best)
+            save_state(run / 'last.pt', state, step)
             saved_at = time.monotonic()
     if is_main:
-        best_path = run / 'best.safetensors'
-        save_weights(calibrate(load_weights(best_path), judged), best_path)
+        mean_network = cast('Moe3dNet', averaged.module)
+        save_weights(calibrate(mean_network, judged), run / 'weights.safetensors')
     accelerator.end_training()
     return metrics
 
@@ -288,8 +286,7 @@ def evaluate_network(averaged: AveragedModel, sets: list[ViewSet]) -> dict[str, 
     """Return the held-out figures of the averaged network; see `evaluate_windows`."""
     network = cast('Moe3dNet', averaged.module).eval()
     predict = predict_with_network(network)
-    metrics = evaluate_windows(predict, sets, confidence_tau=network.config.confidence_tau)
-    return metrics
+    return evaluate_windows(predict, sets, confidence_tau=network.config.confidence_tau)
 
 
 def append_metrics(
@@ -303,17 +300,17 @@ def append_metrics(
     tqdm.write(json.dumps(line), file=sys.stderr)
 
 
-def save_state(path: Path, state: dict[str, Any], step: int, best: float) -> None:
+def save_state(path: Path, state: dict[str, Any], step: int) -> None:
     """Write all state atomically, so that a kill in the middle leaves the previous file."""
     content = {name: part.state_dict() for name, part in state.items()}
     temporary = path.with_suffix('.tmp')
-    torch.save(content | {'step': step, 'best': best}, temporary)
+    torch.save(content | {'step': step}, temporary)
     os.replace(temporary, path)
 
 
-def load_state(path: Path, state: dict[str, Any]) -> tuple[int, float]:
+def load_state(path: Path, state: dict[str, Any]) -> int:
     """
-    Restore all state; return the last step done and the best score.
+    Restore all state; return the last step done.
 
     Raises
     ------
@@ -325,4 +322,4 @@ def load_state(path: Path, state: dict[str, Any]) -> tuple[int, float]:
     content = torch.load(path, weights_only=True, map_location='cpu')
     for name, part in state.items():
         part.load_state_dict(content[name])
-    return int(content['step']), float(content['best'])
+    return int(content['step'])

@@ -107,7 +107,7 @@ def test_command_exports_the_same_bytes_again_and_records_the_run(
     from moe3d_engine.training.config import TrainConfig
 
     first = find_weights(str(tiny_card))
-    checkpoint = tmp_path / 'run' / 'best.safetensors'
+    checkpoint = tmp_path / 'run' / 'weights.safetensors'
     checkpoint.parent.mkdir()
     save_weights(load_weights(first.verified_file('weights')), checkpoint)
     config = TrainConfig(data='d', held_out='h', run='r', seed=5, view_counts=(1, 2))

@@ -68,7 +68,7 @@ def test_run_folder_holds_configuration_figures_and_loadable_weights(config: Tra
     assert json.loads((run / 'config.json').read_text())['steps'] == 4
     assert lines[-1]['step'] == 4
     assert {'abs_rel', 'flying_gt', 'flying_pred', 'ece'} <= lines[-1].keys()
-    assert load_weights(run / 'best.safetensors').config.num_experts == 2
+    assert load_weights(run / 'weights.safetensors').config.num_experts == 2
     assert (run / 'curves.png').read_bytes().startswith(b'\x89PNG')
 
 

@@ -41,13 +41,25 @@ def reprojection_error(
 def test_mirrored_views_reproject_as_well_as_the_originals() -> None:
     source = render_set(5, 2, IMAGE_HW)
 
-    rgb, depth, world_from_cam = mirror_views(source.rgb, source.depth, source.world_from_cam)
+    rgb, depth, intrinsics, world_from_cam = mirror_views(
+        source.rgb, source.depth, source.intrinsics, source.world_from_cam
+    )
 
     before = reprojection_error(source.depth, source.intrinsics, source.world_from_cam)
-    after = reprojection_error(depth, source.intrinsics, world_from_cam)
+    after = reprojection_error(depth, intrinsics, world_from_cam)
     assert after == pytest.approx(before, abs=0.01)
     assert before < 0.05
     np.testing.assert_array_equal(rgb[:, :, 0], source.rgb[:, :, -1])
+
+
+def test_principal_point_is_mirrored_with_the_image() -> None:
+    depth = np.ones((1, 4, 10), np.float32)
+    intrinsics = np.array([[[8.0, 0, 3.0], [0, 8.0, 1.5], [0, 0, 1]]])
+
+    mirrored = mirror_views(np.zeros((1, 4, 10, 3), np.uint8), depth, intrinsics, np.eye(4)[None])
+
+    assert mirrored[2][0, 0, 2] == 6.0
+    assert intrinsics[0, 0, 2] == 3.0
 
 
 def test_colour_augmentation_changes_every_view_and_keeps_type_and_shape() -> None:

@@ -1,0 +1,97 @@
+"""The researcher's commands: samples, evaluate and cost, on the smallest things that they take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import json
+from pathlib import Path
+
+import cv2
+from moe3d_engine.cli import ENGINE_COMMANDS
+from moe3d_engine.cli.main import run
+from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import preset
+from moe3d_engine.model.checkpoint import save_weights
+from moe3d_engine.synthetic.dataset import write_dataset
+import pytest
+import torch
+
+HW = (28, 42)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `data` and the checkpoints of a mixture and of a single head."""
+    folder = tmp_path_factory.mktemp('research')
+    write_dataset(folder / 'data', range(2), num_views=2, image_hw=HW, processes=1)
+    torch.manual_seed(0)
+    for name, experts in (('mixture', 2), ('single', 1)):
+        network = Moe3dNet(replace(preset('tiny'), num_experts=experts))
+        (folder / name).mkdir()
+        save_weights(network, folder / name / 'weights.safetensors')
+    return folder
+
+
+def test_samples_are_a_picture_with_a_row_per_scene(tmp_path: Path) -> None:
+    out = tmp_path / 'sheet.png'
+    options = ['--scenes', '2', '--style', 'fast', '--image-hw', *map(str, HW)]
+
+    assert run(['samples', '--out', str(out), *options], ENGINE_COMMANDS) == 0
+
+    assert cv2.imread(str(out)).shape == (2 * HW[0], 4 * HW[1], 3)
+
+
+def test_evaluation_judges_every_network_with_every_rejection_at_the_same_share(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = [str(folder / name / 'weights.safetensors') for name in ('mixture', 'single')]
+    data = ['--data', str(folder / 'data'), '--sets', '2', '--views', '2', '--retained', '0.8']
+    data += ['--image-hw', *map(str, HW)]
+
+    code = run(['evaluate', *weights, *data, '--out', str(tmp_path), '--json'], ENGINE_COMMANDS)
+
+    assert code == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((tmp_path / 'evaluation.json').read_text())
+    assert list(report['figures']) == weights
+    for methods in report['figures'].values():
+        assert methods['raw']['retained'] == 1.0
+        for name in ('agreement', 'depth edges', 'SOR', 'ROR', 'confidence percentile'):
+            assert methods[name]['retained'] == pytest.approx(0.8, abs=1e-3)
+        assert methods['best plane']['abs_rel'] <= methods['best constant']['abs_rel']
+    for name in ('reliability.png', 'experts-mixture.png'):
+        assert cv2.imread(str(tmp_path / name)) is not None
+
+
+def test_evaluation_prints_a_table_per_network(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(folder / 'mixture' / 'weights.safetensors')
+    data = ['--data', str(folder / 'data'), '--sets', '1', '--views', '1']
+
+    assert run(['evaluate', weights, *data, '--image-hw', *map(str, HW)], ENGINE_COMMANDS) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f'### {weights}'
+    assert {'| raw', '| best plane'} <= {line[: line.index(' |', 1)] for line in lines[3:]}
+
+
+def test_decode_of_exported_weights_cannot_be_changed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ['evaluate', 'moe3d-small', '--data', str(folder / 'data'), '--decode', 'soft']
+
+    assert run([*command, '--sets', '2', '--image-hw', *map(str, HW)], ENGINE_COMMANDS) == 2
+
+    assert 'decode agree' in capsys.readouterr().err
+
+
+def test_cost_compares_with_the_single_head(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ['--preset', 'tiny', '--experts', '2', '--views', '1', '--repeats', '0', '--json']
+
+    assert run(['cost', *options, '--image-hw', *map(str, HW)], ENGINE_COMMANDS) == 0
+
+    single, mixture = json.loads(capsys.readouterr().out)['networks']
+    assert single['gflops_overhead_percent'] == 0
+    assert mixture['gflops_overhead_percent'] > 0
+    assert mixture['parameters'] > single['parameters']
