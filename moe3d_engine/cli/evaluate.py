@@ -125,7 +125,8 @@ def write_report(
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'evaluation.json').write_text(json.dumps(report, indent=2) + '\n')
-    draw_reliability(folder / 'reliability.png', {k: v.reliability() for k, v in judges.items()})
+    diagrams = {short_name(weights): judge.reliability() for weights, judge in judges.items()}
+    draw_reliability(folder / 'reliability.png', diagrams)
     for weights in judges:
         if weights.endswith('.safetensors'):
             from moe3d_engine.model.checkpoint import load_weights
@@ -134,8 +135,17 @@ def write_report(
             outputs = run_network(load_weights(Path(weights)).eval(), to_network(example.rgb))
             assert outputs.gate_weights is not None
             maps = (outputs.depth, outputs.gate_weights, outputs.boundary_confidence)
-            name = f'experts-{Path(weights).parent.name}.png'
-            draw_experts(folder / name, example.rgb, *(x.float().numpy() for x in maps))
+            draw_experts(
+                folder / f'experts-{short_name(weights)}.png',
+                example.rgb,
+                *(x.float().numpy() for x in maps),
+            )
+
+
+def short_name(weights: str) -> str:
+    """Return the run folder's name of a checkpoint, else the weights' own."""
+    path = Path(weights)
+    return path.parent.name if path.suffix == '.safetensors' else path.stem
 
 
 def format_tables(figures: dict[str, dict[str, dict[str, float]]]) -> str:

@@ -40,6 +40,9 @@ class ModelConfig:
     mixture_variable : what a component's scale is measured in: `depth` or `log_depth`.
     scale_limit : largest scale of a component; scale = scale_limit / confidence.
     gate_temperature : divisor of the gate's logits.
+    near_bias : the expert of the largest w / mu^near_bias is published. 0: the most probable
+        surface. 1: the least expected relative error, so a faint chance of an obstacle before a
+        far background counts (a wrong far depth is off by many times the near one).
     agree_tau : relative distance within which components count as one surface.
     confidence_tau : relative tolerance that `boundary_confidence` speaks of.
     layer_scale : initial layer scale of aggregator and camera head.
@@ -74,6 +77,7 @@ class ModelConfig:
     mixture_variable: str = 'depth'
     scale_limit: float = 0.2
     gate_temperature: float = 1.0
+    near_bias: float = 0.0
     agree_tau: float = 0.05
     confidence_tau: float = 0.05
     layer_scale: float = 0.01
@@ -97,6 +101,8 @@ class ModelConfig:
         for name in ('gate_temperature', 'agree_tau', 'confidence_tau', 'scale_limit'):
             if not getattr(self, name) > 0:
                 raise ConfigError(f'{name} must be positive; got {getattr(self, name)}.')
+        if not 0 <= self.near_bias <= 1:
+            raise ConfigError(f'near_bias lies in [0, 1]; got {self.near_bias}.')
         if self.num_experts < 1:
             raise ConfigError(f'num_experts must be at least 1; got {self.num_experts}.')
         self._check_trunk()
@@ -158,6 +164,7 @@ PRESETS = {
         image_branch=True,
         mixture_variable='log_depth',
         scale_limit=1.0,
+        near_bias=0.5,
         layer_scale=1.0,
         heads_fp32=False,
     ),

@@ -65,9 +65,10 @@ def decode_mixture(mixture: Mixture, decode: str, config: ModelConfig) -> Decode
     Parameters
     ----------
     mixture : the components.
-    decode : `dominant` takes the component of the largest weight; `agree` averages it with
-        those within `agree_tau` of it, so never across a gap; `soft` is the weighted mean of
-        all, which puts points between surfaces wherever the gate is undecided.
+    decode : `dominant` takes the component of the largest weight, nearer ones preferred by
+        `near_bias`; `agree` averages it with those within `agree_tau` of it, so never across a
+        gap; `soft` is the weighted mean of all, which puts points between surfaces wherever the
+        gate is undecided.
     config : of the network.
 
     Raises
@@ -78,7 +79,8 @@ def decode_mixture(mixture: Mixture, decode: str, config: ModelConfig) -> Decode
     if decode not in DECODES:
         raise ConfigError(f'decode is one of {", ".join(DECODES)}; got {decode!r}.')
     weight = mixture.log_weight.exp()
-    depth, confidence = _dominant(weight, mixture.depth, mixture.confidence)
+    preference = mixture.log_weight - config.near_bias * mixture.depth.log()
+    depth, confidence = _dominant(preference, mixture.depth, mixture.confidence)
     if decode == 'agree':
         depth = _mean_depth(mixture.depth, weight * _agrees(mixture.depth, depth, config))
     elif decode == 'soft':
@@ -150,11 +152,11 @@ def gate_entropy(gate_log_weights: Tensor) -> Tensor:
     return -(log_weights.exp() * log_weights).sum(EXPERT_AXIS)
 
 
-def _dominant(weight: Tensor, *values: Tensor) -> list[Tensor]:
-    """Return each value (..., 1, H, W) of the component of the largest weight; ties: the first."""
-    best, *chosen = (x.narrow(EXPERT_AXIS, 0, 1) for x in (weight, *values))
-    for expert in range(1, weight.shape[EXPERT_AXIS]):
-        other, *others = (x.narrow(EXPERT_AXIS, expert, 1) for x in (weight, *values))
+def _dominant(preference: Tensor, *values: Tensor) -> list[Tensor]:
+    """Return each value (..., 1, H, W) of the most preferred component; ties: the first."""
+    best, *chosen = (x.narrow(EXPERT_AXIS, 0, 1) for x in (preference, *values))
+    for expert in range(1, preference.shape[EXPERT_AXIS]):
+        other, *others = (x.narrow(EXPERT_AXIS, expert, 1) for x in (preference, *values))
         larger = other > best
         best = torch.where(larger, other, best)
         chosen = [torch.where(larger, b, a) for a, b in zip(chosen, others, strict=True)]

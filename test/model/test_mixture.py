@@ -164,6 +164,33 @@ def test_extreme_channels_stay_finite() -> None:
     assert all(torch.isfinite(x).all() for x in decoded)
 
 
+@pytest.mark.parametrize(('near_bias', 'published'), [(0.0, 60.0), (0.5, 2.0), (1.0, 2.0)])
+def test_near_bias_publishes_a_likely_obstacle_before_a_far_background(
+    near_bias: float, published: float
+) -> None:
+    config = replace(CONFIG, num_experts=2, near_bias=near_bias)
+    depth = torch.tensor([2.0, 60.0])[:, None, None]
+    weight = torch.tensor([0.3, 0.7])[:, None, None]
+    mixture = Mixture(depth, 1 + depth, 0.1 * depth, weight.log())
+
+    assert decode_mixture(mixture, 'dominant', config).depth.item() == published
+
+
+def test_full_near_bias_has_the_least_expected_relative_error() -> None:
+    config = replace(CONFIG, num_experts=2, near_bias=1.0)
+    near, far = 2.0, 5.0
+    for probability in torch.linspace(0.05, 0.95, 19).tolist():
+        weight = torch.tensor([probability, 1 - probability])[:, None, None]
+        depth = torch.tensor([near, far])[:, None, None]
+        mixture = Mixture(depth, 1 + depth, 0.1 * depth, weight.log())
+
+        chosen = decode_mixture(mixture, 'dominant', config).depth.item()
+
+        errors = {d: probability * abs(d - near) / near + (1 - probability) * abs(d - far) / far
+                  for d in (near, far)}  # fmt: skip
+        assert errors[chosen] == min(errors.values())
+
+
 def test_unknown_decode_is_refused() -> None:
     with pytest.raises(ConfigError, match='agree, dominant, soft'):
         decode_mixture(random_mixture(), 'mean', CONFIG)
