@@ -161,7 +161,7 @@ def _draw_clouds(
     image_hw = (round(scale * height), round(scale * width))
     raw = evaluated.depth_raw[index]
     camera = _cloud_camera(raw, frame.intrinsics, image_hw)
-    share = summary['flying_share']
+    share = summary['flying_share_own_levels']
     for column, (name, depth, flying) in enumerate(
         (
             ('before rejection', raw, share['raw']),
@@ -176,7 +176,7 @@ def _draw_clouds(
         page.heading(left, top + 8, f'Cloud from the side, {name}')
         note = f'{np.count_nonzero(np.isfinite(depth)):,} points'
         if flying is not None:
-            note += f'   ·   {100 * flying:.1f} % of the boundary points fly (all frames)'
+            note += f'   ·   {100 * flying:.1f} % of the boundary points lie between surfaces'
         page.text(left, top + HEADING_PX + height + 8, note)
 
 

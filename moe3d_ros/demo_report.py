@@ -156,7 +156,8 @@ def machine() -> dict[str, str | int]:
 
 def table(summary: Summary) -> str:
     """Return the figures as lines for people."""
-    share, latency = summary['flying_share'], summary['latency_ms']
+    share, own = summary['flying_share'], summary['flying_share_own_levels']
+    latency = summary['latency_ms']
     drops = ', '.join(f'{n} {reason}' for reason, n in summary['dropped'].items()) or 'none'
     node_latency = ', '.join(f'{p} {v} ms' for p, v in summary['node_latency_ms'].items())
     rows = [
@@ -168,8 +169,8 @@ def table(summary: Summary) -> str:
         ('latency, inside the node', node_latency or '-'),
         ('AbsRel, no alignment', _number(summary['abs_rel'])),
         ('AbsRel, median aligned', _number(summary['abs_rel_median'])),
-        ('flying points, raw', _percent(share['raw'])),
-        ('flying points, published', _percent(share['rejected'])),
+        ('flying points, raw', _flying(own['raw'], share['raw'])),
+        ('flying points, published', _flying(own['rejected'], share['rejected'])),
         ('pixels kept', _percent(summary['retained'])),
         ('boundary pixels kept', _percent(summary['retained_boundary'])),
         ('ground truth', summary['ground_truth'] or 'none that can be used'),
@@ -178,6 +179,11 @@ def table(summary: Summary) -> str:
     ]
     width = max(len(name) for name, _ in rows)
     return '\n'.join(f'  {name:<{width}}  {value}' for name, value in rows)
+
+
+def _flying(own: float | None, true: float | None) -> str:
+    """Return the share between the prediction's own surfaces, and that between the true ones."""
+    return f'{_percent(own)} between its own surfaces, {_percent(true)} between the true ones'
 
 
 def _accuracy(
@@ -191,6 +197,7 @@ def _accuracy(
         'abs_rel': None,
         'abs_rel_median': None,
         'flying_share': {'raw': None, 'rejected': None},
+        'flying_share_own_levels': {'raw': None, 'rejected': None},
         'boundary_pixels': None,
         'retained_boundary': None,
     }
@@ -199,9 +206,10 @@ def _accuracy(
     if depth_scale is DepthScale.METRIC:
         figures['abs_rel'] = _rounded(depth_metrics(depth, depth_gt, align='none').abs_rel)
     figures['abs_rel_median'] = _rounded(depth_metrics(depth, depth_gt, align='median').abs_rel)
-    raw = flying_points(depth_raw, depth_gt, levels='gt')
-    rejected = flying_points(depth, depth_gt, levels='gt')
-    figures['flying_share'] = {'raw': _rounded(raw.share), 'rejected': _rounded(rejected.share)}
+    for name, levels in (('flying_share_own_levels', 'pred'), ('flying_share', 'gt')):
+        raw = flying_points(depth_raw, depth_gt, levels=levels)
+        rejected = flying_points(depth, depth_gt, levels=levels)
+        figures[name] = {'raw': _rounded(raw.share), 'rejected': _rounded(rejected.share)}
     figures['boundary_pixels'] = rejected.boundary
     if rejected.boundary:
         kept = (rejected.boundary - rejected.dropped) / rejected.boundary

@@ -259,6 +259,7 @@ def test_demo_accounts_for_every_image_and_writes_its_results(
     assert summary['recorded'] == summary['published']
     assert summary['rerun_agreement'] == 1.0
     assert summary['flying_share']['raw'] is not None
+    assert summary['flying_share_own_levels']['raw'] is not None
     assert summary['ground_truth'] == '/camera/depth/image_raw'
     assert set(summary['latency_ms']) == {'p50', 'p95'}
     assert (out / 'contact_sheet.png').read_bytes().startswith(b'\x89PNG')
