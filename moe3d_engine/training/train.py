@@ -86,7 +86,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     accelerator = Accelerator(mixed_precision='bf16', cpu=not torch.cuda.is_available())
     run = Path(config.run)
     run.mkdir(parents=True, exist_ok=True)
-    network = build_network(config)
+    network = build_network(config).to(accelerator.device)
     averaged = average_of(network, config.ema_decay)
     optimizer = torch.optim.AdamW(parameter_groups(network, config), betas=(0.9, 0.98), fused=True)
     state = {'network': network, 'averaged': averaged, 'optimizer': optimizer}
