@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of checkpoints (default: agree, which exported weights have built in)',
     )  # fmt: skip
     parser.add_argument(
-        '--out', type=Path, help='folder for evaluation.json, reliability.png, experts.png'
+        '--out', type=Path, help='folder for evaluation.json, reliability.png, experts-*.png'
     )
 
 

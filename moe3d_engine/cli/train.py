@@ -43,13 +43,13 @@ def execute(args: argparse.Namespace) -> int:
     from accelerate import PartialState
     from moe3d_engine.synthetic import VALIDATION_SEED_START
     from moe3d_engine.training.config import TrainConfig
+    from moe3d_engine.training.train import on_cpu
     from moe3d_engine.training.train import train
-    import torch
 
     values = {field.name: getattr(args, field.name) for field in fields(TrainConfig)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     config = TrainConfig(**values)
-    with PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+    with PartialState(cpu=on_cpu()).main_process_first():
         render_missing(config.data, range(args.sets), config.image_hw)
         held_out = range(VALIDATION_SEED_START, VALIDATION_SEED_START + args.held_out_sets)
         render_missing(config.held_out, held_out, config.image_hw)

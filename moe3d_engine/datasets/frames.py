@@ -158,6 +158,24 @@ def read_image(path: Path, mode: int) -> NDArray[Any]:
     return image
 
 
+def read_array(path: Path) -> Float32Array:
+    """
+    Read a `.npy` file of (H, W) depth as float32.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged or has another shape.
+    """
+    try:
+        depth = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f'Cannot read the depth {path}: {error}.') from error
+    if depth.ndim != 2:
+        raise InputError(f'{path} should hold one depth map (H, W); it has shape {depth.shape}.')
+    return np.asarray(depth, np.float32)
+
+
 def read_table(path: Path, columns: int, *, header: bool = False) -> Float64Array:
     """
     Read a text file of numbers, (rows, columns).
@@ -192,3 +210,18 @@ def check_count(frames: int, poses: int, path: Path) -> None:
     """
     if frames != poses:
         raise InputError(f'{path} has {poses} poses for {frames} images; one each is needed.')
+
+
+def find_files(root: Path, pattern: str, missing: str) -> list[Path]:
+    """
+    Return the files of a layout, sorted.
+
+    Raises
+    ------
+    InputError
+        If there are none: `root` holds no `missing`.
+    """
+    files = sorted(root.glob(pattern))
+    if not files:
+        raise InputError(f'{root} holds no {missing}')
+    return files

@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+from moe3d_engine.datasets.frames import find_files
 from moe3d_engine.datasets.frames import Frame
 from moe3d_engine.datasets.frames import FrameDataset
 from moe3d_engine.errors import InputError
@@ -65,12 +66,12 @@ class Hypersim(FrameDataset):
     def __init__(
         self, root: Path, image_hw: tuple[int, int], num_views: int = 4, stride: int = 1
     ) -> None:
-        cameras = sorted(root.glob('ai_*_*/_detail/cam_*/camera_keyframe_positions.hdf5'))
-        if not cameras:
-            raise InputError(
-                f'{root} holds no ai_001_001/_detail/cam_00/camera_keyframe_positions.hdf5 as '
-                'Hypersim has. Give the folder of its scenes.'
-            )
+        cameras = find_files(
+            root,
+            'ai_*_*/_detail/cam_*/camera_keyframe_positions.hdf5',
+            'ai_001_001/_detail/cam_00/camera_keyframe_positions.hdf5 as Hypersim has. Give the '
+            'folder of its scenes.',
+        )
         scenes = sorted({path.parents[2].name for path in cameras})
         lenses = scene_cameras(root / TABLE, scenes)
         trajectories = [

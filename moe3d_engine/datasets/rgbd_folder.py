@@ -9,6 +9,7 @@ from moe3d_engine.datasets.frames import check_count
 from moe3d_engine.datasets.frames import Frame
 from moe3d_engine.datasets.frames import FrameDataset
 from moe3d_engine.datasets.frames import poses_from_rows
+from moe3d_engine.datasets.frames import read_array
 from moe3d_engine.datasets.frames import read_image
 from moe3d_engine.datasets.frames import read_table
 from moe3d_engine.errors import InputError
@@ -76,21 +77,3 @@ class RgbdFolder(FrameDataset):
                 )
             return np.where(millimetres > 0, millimetres / np.float32(1e3), np.float32(np.nan))
         return read_array(frame.depth)
-
-
-def read_array(path: Path) -> Float32Array:
-    """
-    Read a `.npy` file of (H, W) depth as float32.
-
-    Raises
-    ------
-    InputError
-        If it is missing, damaged or has another shape.
-    """
-    try:
-        depth = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f'Cannot read the depth {path}: {error}.') from error
-    if depth.ndim != 2:
-        raise InputError(f'{path} should hold one depth map (H, W); it has shape {depth.shape}.')
-    return np.asarray(depth, np.float32)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from moe3d_engine.datasets.frames import check_count
+from moe3d_engine.datasets.frames import find_files
 from moe3d_engine.datasets.frames import Frame
 from moe3d_engine.datasets.frames import FrameDataset
+from moe3d_engine.datasets.frames import read_array
 from moe3d_engine.datasets.frames import read_table
-from moe3d_engine.datasets.rgbd_folder import read_array
-from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import rotation_from_quaternion
 from moe3d_engine.types import Float32Array
 import numpy as np
@@ -45,13 +45,12 @@ class TartanAir(FrameDataset):
     def __init__(
         self, root: Path, image_hw: tuple[int, int], num_views: int = 4, stride: int = 5
     ) -> None:
-        folders = sorted(path.parent for path in root.glob('**/pose_left.txt'))
-        if not folders:
-            raise InputError(
-                f'{root} holds no ENV/Easy/P000/pose_left.txt as TartanAir has. Give the folder '
-                'of its environments.'
-            )
-        trajectories = [self._frames(folder) for folder in folders]
+        poses = find_files(
+            root,
+            '**/pose_left.txt',
+            'ENV/Easy/P000/pose_left.txt as TartanAir has. Give the folder of its environments.',
+        )
+        trajectories = [self._frames(path.parent) for path in poses]
         super().__init__(trajectories, image_hw, num_views, stride)
 
     @staticmethod

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 from moe3d_engine.datasets.frames import check_count
+from moe3d_engine.datasets.frames import find_files
 from moe3d_engine.datasets.frames import Frame
 from moe3d_engine.datasets.frames import FrameDataset
 from moe3d_engine.datasets.frames import poses_from_rows
@@ -40,13 +41,13 @@ class VirtualKitti2(FrameDataset):
     def __init__(
         self, root: Path, image_hw: tuple[int, int], num_views: int = 4, stride: int = 2
     ) -> None:
-        folders = sorted(path.parent for path in root.glob('Scene*/*/extrinsic.txt'))
-        if not folders:
-            raise InputError(
-                f'{root} holds no Scene01/clone/extrinsic.txt as Virtual KITTI 2 has. Unpack '
-                'its images, depth and text archives into one folder.'
-            )
-        trajectories = [self._frames(folder) for folder in folders]
+        poses = find_files(
+            root,
+            'Scene*/*/extrinsic.txt',
+            'Scene01/clone/extrinsic.txt as Virtual KITTI 2 has. Unpack its images, depth and '
+            'text archives into one folder.',
+        )
+        trajectories = [self._frames(path.parent) for path in poses]
         super().__init__(trajectories, image_hw, num_views, stride)
 
     @staticmethod

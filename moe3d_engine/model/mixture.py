@@ -79,7 +79,9 @@ def decode_mixture(mixture: Mixture, decode: str, config: ModelConfig) -> Decode
     if decode not in DECODES:
         raise ConfigError(f'decode is one of {", ".join(DECODES)}; got {decode!r}.')
     weight = mixture.log_weight.exp()
-    preference = mixture.log_weight - config.near_bias * mixture.depth.log()
+    preference = mixture.log_weight
+    if config.near_bias:
+        preference = preference - config.near_bias * mixture.depth.log()
     depth, confidence = _dominant(preference, mixture.depth, mixture.confidence)
     if decode == 'agree':
         depth = _mean_depth(mixture.depth, weight * _agrees(mixture.depth, depth, config))

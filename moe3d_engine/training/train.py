@@ -83,7 +83,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     `accelerate launch` and `torchrun` start several processes. Each takes `batch_size` windows of
     its own per step; gradients are averaged; the main one evaluates and writes.
     """
-    accelerator = Accelerator(mixed_precision='bf16', cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(mixed_precision='bf16', cpu=on_cpu())
     run = Path(config.run)
     run.mkdir(parents=True, exist_ok=True)
     network = build_network(config).to(accelerator.device)
@@ -134,6 +134,11 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     return metrics
 
 
+def on_cpu() -> bool:
+    """Return whether training runs on the CPU; accelerate wants to be told with each state."""
+    return not torch.cuda.is_available()
+
+
 def build_network(config: TrainConfig) -> Moe3dNet:
     """
     Return the network to train: random by seed, from a file, or VGGT's with experts.
@@ -144,12 +149,12 @@ def build_network(config: TrainConfig) -> Moe3dNet:
         If `init` or `stem_init` is no checkpoint of this network.
     """
     torch.manual_seed(config.seed)
-    wanted = replace(
-        preset(config.preset),
-        num_experts=config.num_experts,
-        likelihood=config.likelihood,
-        expert_space=config.expert_space,
-    )
+    head: dict[str, Any] = {
+        'num_experts': config.num_experts,
+        'likelihood': config.likelihood,
+        'expert_space': config.expert_space,
+    }
+    wanted = replace(preset(config.preset), **head)
     if config.init.startswith(VGGT_PREFIX):
         state = read_vggt(Path(config.init.removeprefix(VGGT_PREFIX)))
         with torch.device('meta'):
@@ -159,15 +164,7 @@ def build_network(config: TrainConfig) -> Moe3dNet:
     elif config.init:
         network = load_weights(Path(config.init))
         if network.config.num_experts == 1 and config.num_experts > 1:
-            network = with_experts(
-                network,
-                replace(
-                    network.config,
-                    num_experts=config.num_experts,
-                    likelihood=config.likelihood,
-                    expert_space=config.expert_space,
-                ),
-            )
+            network = with_experts(network, replace(network.config, **head))
             network.break_symmetry(config.seed)
     else:
         network = Moe3dNet(wanted)

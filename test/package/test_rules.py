@@ -24,7 +24,6 @@ PLACES = {
         'moe3d_engine/backends/torch_backend.py',
         'moe3d_engine/build/',
         'moe3d_engine/evaluation/cost.py',
-        'moe3d_engine/cli/train.py',
     ),
     'scipy': ('moe3d_engine/evaluation/filters.py',),
     'openvino': ('moe3d_engine/backends/openvino_backend.py',),
