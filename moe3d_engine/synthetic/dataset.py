@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from concurrent.futures import as_completed
 from concurrent.futures import ProcessPoolExecutor
@@ -86,9 +85,10 @@ def _write_shard(
 
 class SyntheticDataset:
     """
-    The sets of a folder, in the order of their seeds.
+    The sets of a folder, each seed once, in the order of their seeds.
 
-    Only the shards that are complete when it is opened are seen.
+    Only the shards that are complete when it is opened are seen. Shards may overlap, as they do
+    where a folder was written for 24 sets and later for 64.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -99,22 +99,25 @@ class SyntheticDataset:
                 'moe3d_engine.synthetic.dataset.write_dataset.'
             )
         self._shards = [self._open(shard) for shard in shards]
-        self._ends = np.cumsum([len(shard['seed']) for shard in self._shards]).tolist()
+        places = [
+            (int(seed), number, row)
+            for number, shard in enumerate(self._shards)
+            for row, seed in enumerate(shard['seed'])
+        ]
+        self._places = sorted({seed: place for seed, *place in places}.items())
 
     def __len__(self) -> int:
         """Return the number of sets."""
-        return int(self._ends[-1])
+        return len(self._places)
 
     def __getitem__(self, index: int) -> SyntheticSet:
         """Return one set, copied into memory."""
         if not 0 <= index < len(self):
             raise IndexError(f'Set {index} of {len(self)}.')
-        number = bisect_right(self._ends, index)
+        seed, (number, row) = self._places[index]
         shard = self._shards[number]
-        row = index - (self._ends[number - 1] if number else 0)
         arrays = {name: np.array(shard[name][row]) for name in _ARRAYS[:-1]}
         arrays['object_id'] = arrays['object_id'].astype(np.int32)
-        seed = int(shard['seed'][row])
         return SyntheticSet(**arrays, seed=seed, name=f'seed {seed}')
 
     @staticmethod

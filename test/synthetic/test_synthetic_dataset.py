@@ -53,6 +53,14 @@ def test_killed_writer_goes_on_and_reader_sees_complete_shards_only(tmp_path: Pa
     assert not torn.exists()
 
 
+def test_overlapping_shards_give_each_seed_once(tmp_path: Path) -> None:
+    write(tmp_path, 3)
+    write(tmp_path, 4)
+    sets = SyntheticDataset(tmp_path)
+    assert len(list(tmp_path.glob('sets-*'))) == 3
+    assert [sets[i].seed for i in range(len(sets))] == [0, 1, 2, 3]
+
+
 def test_two_processes_write_the_same_bytes_as_one(tmp_path: Path) -> None:
     write(tmp_path / 'one', 4, processes=1)
     write(tmp_path / 'two', 4, processes=2)
