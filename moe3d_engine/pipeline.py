@@ -14,6 +14,7 @@ from typing import NamedTuple
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.base import check_window
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.geometry.boundary import snap_to_surfaces
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
 from moe3d_engine.geometry.scale import align_to_previous
 from moe3d_engine.postprocess import check_outputs
@@ -46,7 +47,9 @@ class ReconstructorConfig:
     depth_min_m, depth_max_m : limits of metric depth; NaN below, +Inf beyond. Relative depth has
         no limits.
     min_agreement, min_confidence : a pixel is rejected below either; see
-        `postprocess.on_one_surface`. 0 and 0 keep every pixel.
+        `postprocess.on_one_surface`. Depth that still lies between two surfaces is put on one of
+        them (`geometry.boundary`), unless `min_agreement` is 0. 0 and 0 leave every pixel as
+        the network gives it.
     scale_source : where metres come from. `fixed`: the network's unit times `scale_factor`;
         `auto`: like `fixed` for metric weights, like `none` for others; `none`: depth is relative.
     scale_factor : metres per unit of the network.
@@ -243,7 +246,8 @@ def _reject(
     kept = on_one_surface(
         raw.agreement[:num_published], confidence, config.min_agreement, config.min_confidence
     )
-    depth = np.where(kept, depth_raw, np.float32(np.nan))
+    depth = snap_to_surfaces(depth_raw) if config.min_agreement > 0 else depth_raw
+    depth = np.where(kept, depth, np.float32(np.nan))
     if depth_scale is DepthScale.METRIC:
         depth = limit_range(depth, config.depth_min_m, config.depth_max_m)
     return depth, np.where(np.isnan(depth), np.float32(0.0), confidence)

@@ -34,6 +34,12 @@ def copy_checkout(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep compiled networks of the tests, and of processes that they start, out of the home."""
+    os.environ['MOE3D_CACHE'] = str(tmp_path_factory.mktemp('cache'))
+
+
 @pytest.fixture(scope='session')
 def colcon_install(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the package with colcon in a workspace of its own; return its install folder."""

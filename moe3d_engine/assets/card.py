@@ -17,6 +17,7 @@ from moe3d_engine.errors import ConfigError
 
 SHIPPED_FOLDER = Path(__file__).parent
 FILE_ROLES = ('weights', 'image_encoder', 'reconstruct')
+_BLOCK_BYTES = 1 << 20
 _CONFIG_KEYS = ('likelihood', 'agree_tau', 'confidence_tau', 'gate_temperature')
 
 
@@ -49,7 +50,8 @@ class WeightsCard:
     config : every field of the network's ModelConfig, with the likelihood, both tolerances and
         the temperature of the gate.
     files : the file of each role: `weights` (safetensors, 16 bit), and the two ONNX graphs
-        `image_encoder` and `reconstruct`.
+        `image_encoder` and `reconstruct`. Further precisions of a graph have roles such as
+        `reconstruct.fp16`; weights beside a graph of more than 2 GB, `reconstruct.data`.
     training : how the weights came about: command, seed, data, held-out figures.
     licence : SPDX identifier of the weights' licence.
     folder : where the files lie; not part of the JSON.
@@ -114,6 +116,8 @@ class WeightsCard:
                 f'its card says {expected.sha256[:12]}.... Reinstall the package, or export the '
                 'weights again with `moe3d export`.'
             )
+        if f'{role}.data' in self.files:  # weights that lie beside a large graph
+            self.verified_file(f'{role}.data')
         return path
 
     def write(self) -> Path:
@@ -126,8 +130,12 @@ class WeightsCard:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file as hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return the sha256 of a file as hexadecimal digits; the file need not fit into memory."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def read_card(path: Path) -> WeightsCard:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+import hashlib
+import json
 import logging
 from typing import Any
 from typing import TYPE_CHECKING
 
 from moe3d_engine.assets import WeightsCard
+from moe3d_engine.assets.cache import cache_folder
 from moe3d_engine.backends.base import check_images
 from moe3d_engine.backends.base import check_window
 from moe3d_engine.errors import BackendError
@@ -81,7 +85,11 @@ def open_openvino(
     card: WeightsCard, *, threads: int | None = None, precision: str = 'auto'
 ) -> OpenVinoBackend:
     """
-    Compile both graphs of a card for this CPU.
+    Compile both graphs of a card for this CPU, or load what an earlier run has compiled.
+
+    Compiled graphs are kept in `openvino/` of `assets.cache.cache_folder`. OpenVINO's own key
+    knows neither precision nor threads (2026.4: a graph kept in f32 and opened in bf16 gives NaN
+    or crashes), so each combination of graph, settings, CPU and version has a folder of its own.
 
     Parameters
     ----------
@@ -110,9 +118,9 @@ def open_openvino(
             'it: pip install openvino'
         ) from error
     core = openvino.Core()
+    capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
     if precision == 'auto':
-        native = 'BF16' in core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
-        precision = 'bf16' if native else 'f32'
+        precision = 'bf16' if 'BF16' in capabilities else 'f32'
     settings: dict[str, Any] = {
         'PERFORMANCE_HINT': 'LATENCY',
         'NUM_STREAMS': 1,
@@ -121,12 +129,28 @@ def open_openvino(
     if threads is not None:
         settings['INFERENCE_NUM_THREADS'] = threads
     _LOGGER.info('OpenVINO computes %s in %s.', card.name, precision)
+    machine = [openvino.__version__, core.get_property('CPU', 'FULL_DEVICE_NAME'), *capabilities]
     requests = []
     for graph in ('image_encoder', 'reconstruct'):
         path = card.verified_file(graph)
         try:
-            compiled = core.compile_model(core.read_model(path), 'CPU', settings)
+            kept = _cache_setting(card.files[graph].sha256, settings, machine)
+            compiled = core.compile_model(path, 'CPU', settings | kept)
         except RuntimeError as error:
             raise BackendError(f'OpenVINO cannot compile {path}: {error}') from error
         requests.append(compiled.create_infer_request())
     return OpenVinoBackend(card, *requests)
+
+
+def _cache_setting(
+    sha256: str, settings: Mapping[str, Any], machine: Sequence[str]
+) -> dict[str, str]:
+    """Return the setting that lets OpenVINO keep a compiled graph; none where it cannot."""
+    key = json.dumps([sha256, dict(settings), *machine], sort_keys=True)
+    folder = cache_folder() / 'openvino' / hashlib.sha256(key.encode()).hexdigest()[:32]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _LOGGER.warning('Graphs are compiled at each start: no folder to keep them (%s).', error)
+        return {}
+    return {'CACHE_DIR': str(folder)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from moe3d_engine.cli import bench
+from moe3d_engine.cli import build
 from moe3d_engine.cli import cost
 from moe3d_engine.cli import doctor
 from moe3d_engine.cli import evaluate
@@ -9,5 +11,17 @@ from moe3d_engine.cli import export
 from moe3d_engine.cli import reconstruct
 from moe3d_engine.cli import samples
 from moe3d_engine.cli import train
+from moe3d_engine.cli import weights
 
-ENGINE_COMMANDS = (reconstruct, samples, train, evaluate, cost, export, doctor)
+ENGINE_COMMANDS = (
+    reconstruct,
+    samples,
+    train,
+    evaluate,
+    bench,
+    cost,
+    export,
+    build,
+    weights,
+    doctor,
+)

@@ -58,6 +58,39 @@ def network_size(config: ModelConfig, image_hw: tuple[int, int], num_views: int)
     return NetworkSize(parameters, counter.get_total_flops() / 1e9)
 
 
+def window_gflops(
+    config: ModelConfig,
+    image_hw: tuple[int, int],
+    num_views: int,
+    *,
+    num_new: int,
+    num_published: int,
+) -> float:
+    """
+    Count the operations of a window of which some views were seen before.
+
+    Parameters
+    ----------
+    config : of the network.
+    image_hw : height and width of the images in pixels.
+    num_views : views of the window.
+    num_new : views whose features are computed; those of the others were kept.
+    num_published : views whose depth is decoded.
+    """
+    with torch.device('meta'):
+        network = Moe3dNet(config).eval()
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    attention = sdpa_kernel(SDPBackend.MATH)
+    with fake, attention, torch.no_grad():
+        network.to_empty(device='cpu')
+        features = network.encode_images(torch.empty(num_views, 3, *image_hw))
+        window = {name: values[None] for name, values in features.items()}
+        with FlopCounterMode(display=False) as counter:
+            network.encode_images(torch.empty(num_new, 3, *image_hw))
+            network.reconstruct(window, torch.arange(num_published))
+    return float(counter.get_total_flops() / 1e9)
+
+
 def median_latencies_ms(
     config: ModelConfig,
     expert_counts: Sequence[int],

@@ -21,6 +21,7 @@ from moe3d_engine.evaluation.filters import ror_score
 from moe3d_engine.evaluation.filters import sor_score
 from moe3d_engine.evaluation.flying_points import flying_points
 from moe3d_engine.evaluation.flying_points import FlyingPoints
+from moe3d_engine.geometry.boundary import snap_to_surfaces
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.postprocess import on_one_surface
@@ -156,8 +157,9 @@ def compare_rejection(
     Returns
     -------
     By the method's name: `raw`, `default rejection` (the pipeline's thresholds, which decide
-    what they retain), those of `suspicion_scores`, and the trivial predictions `best constant`
-    and `best plane`, which know the truth.
+    what they retain, and what lies between surfaces snapped to one), `snapped` (all pixels kept),
+    `snapped, agreement`, those of `suspicion_scores` alone, and the trivial predictions
+    `best constant` and `best plane`, which know the truth.
     """
     judges: dict[str, Judge] = {}
 
@@ -171,8 +173,13 @@ def compare_rejection(
         kept = on_one_surface(
             raw.agreement, raw.boundary_confidence, DEFAULTS.min_agreement, DEFAULTS.min_confidence
         )
-        published = np.where(kept, raw.depth, np.float32(np.nan))
+        snapped = snap_to_surfaces(raw.depth)
+        published = np.where(kept, snapped, np.float32(np.nan))
         add('default rejection', published, truth, raw.boundary_confidence)
+        add('snapped', snapped, truth, raw.boundary_confidence)
+        kept = keep_at(-raw.agreement.astype(np.float64), retained)
+        published = np.where(kept, snapped, np.float32(np.nan))
+        add('snapped, agreement', published, truth, raw.boundary_confidence)
         for name, score in suspicion_scores(raw, item.intrinsics[:num_views]).items():
             kept = keep_at(score, retained)
             depth = np.where(kept, raw.depth, np.float32(np.nan))

@@ -1,0 +1,19 @@
+"""Where compiled networks are kept between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_folder() -> Path:
+    """
+    Return the folder of everything that is compiled once and kept; it may not exist yet.
+
+    It is `$MOE3D_CACHE`, else `moe3d` in `$XDG_CACHE_HOME`, else `~/.cache/moe3d`.
+    """
+    own = os.environ.get('MOE3D_CACHE')
+    if own:
+        return Path(own)
+    user = os.environ.get('XDG_CACHE_HOME')
+    return (Path(user) if user else Path.home() / '.cache') / 'moe3d'
