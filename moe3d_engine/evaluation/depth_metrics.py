@@ -31,6 +31,7 @@ class DepthMetrics(NamedTuple):
 def depth_metrics(
     depth: Float32Array,
     depth_gt: Float32Array,
+    mask: NDArray[np.bool_] | None = None,
     *,
     align: str = 'median',
     max_depth: float | None = None,
@@ -43,6 +44,7 @@ def depth_metrics(
     ----------
     depth : any shape; pixels that are not finite are left out.
     depth_gt : same shape; pixels that are not finite or not above 0 are left out.
+    mask : same shape, True where pixels count; None = everywhere.
     align : `none`; `median` (ratio of the lower medians); `scale` (the L1 scale, ten rounds of
         reweighting); `scale_shift` (the L1 scale and shift). One alignment for all pixels given.
     max_depth : leave out ground truth from here on.
@@ -73,6 +75,10 @@ def depth_metrics(
     if align not in ALIGNMENTS:
         raise ConfigError(f'align is one of {", ".join(ALIGNMENTS)}; got {align!r}.')
     valid = _valid_mask(depth, depth_gt, max_depth)
+    if mask is not None:
+        if mask.shape != depth.shape:
+            raise ShapeError(f'The mask must have the shape {depth.shape}; got {mask.shape}.')
+        valid &= mask
     if not valid.any():
         nan = float('nan')
         return DepthMetrics(nan, nan, nan, nan, nan, nan, nan, valid_pixels=0)

@@ -68,6 +68,17 @@ class _Boundary(NamedTuple):
     far_max: Float64Array
 
 
+class _Flags(NamedTuple):
+    """What each of N boundary pixels is, in the order of FlyingPoints' fields."""
+
+    boundary: NDArray[np.bool_]  # all of them
+    dropped: NDArray[np.bool_]
+    collapsed: NDArray[np.bool_]
+    flying: NDArray[np.bool_]
+    swapped: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
+
+
 def flying_points(
     depth: Float32Array,
     depth_gt: Float32Array,
@@ -105,6 +116,61 @@ def flying_points(
     One scale for all views: the median of depth_gt / depth over interior pixels, whose 5x5 window
     spans at most `eta`.
     """
+    counts = np.zeros(6, np.int64)
+    scale, views = _judge(depth, depth_gt, levels, eta, beta)
+    for _, flags in views:
+        counts += [np.count_nonzero(flag) for flag in flags]
+    boundary_pixels, dropped, collapsed, flying, swapped, outside = counts.tolist()
+    return FlyingPoints(boundary_pixels, dropped, collapsed, flying, swapped, outside, scale)
+
+
+def flying_point_rate(
+    pred: Float32Array,
+    gt: Float32Array,
+    levels: str = 'gt',
+    *,
+    eta: float = 0.05,
+    beta: float = 0.2,
+) -> float:
+    """
+    Return the flying share of judged boundary pixels; NaN where there are none.
+
+    Parameters
+    ----------
+    pred, gt : (H, W) of one view, or (V, H, W).
+    levels, eta, beta : as for `flying_points`, which also tells what else became of the pixels.
+
+    Raises
+    ------
+    ShapeError, ConfigError
+        As `flying_points`.
+    """
+    if pred.ndim == 2 and gt.ndim == 2:
+        pred, gt = pred[None], gt[None]
+    share = flying_points(pred, gt, levels=levels, eta=eta, beta=beta).share
+    return float('nan') if share is None else share
+
+
+def flying_mask(
+    depth: Float32Array,
+    depth_gt: Float32Array,
+    *,
+    levels: str = 'gt',
+    eta: float = 0.05,
+    beta: float = 0.2,
+) -> NDArray[np.bool_]:
+    """Return which pixels (V, H, W) `flying_points` counts as flying; arguments as there."""
+    mask = np.zeros(depth.shape, np.bool_)
+    _, views = _judge(depth, depth_gt, levels, eta, beta)
+    for view, (boundary, flags) in zip(mask, views, strict=True):
+        view[boundary.row, boundary.column] = flags.flying
+    return mask
+
+
+def _judge(
+    depth: Float32Array, depth_gt: Float32Array, levels: str, eta: float, beta: float
+) -> tuple[float, list[tuple[_Boundary, _Flags]]]:
+    """Return the scale of the depth, and each view's boundary pixels with what they are."""
     if depth.shape != depth_gt.shape or depth.ndim != 3:
         raise ShapeError(
             f'Depth and ground truth must both be (V, H, W); got {depth.shape} and '
@@ -114,20 +180,19 @@ def flying_points(
         raise ConfigError(f"levels is 'gt' or 'pred'; got {levels!r}.")
     spans = [_relative_span(view_gt) for view_gt in depth_gt]
     scale = _interior_scale(depth, depth_gt, spans, eta)
-    counts = np.zeros(6, np.int64)
+    views = []
     for view, view_gt, span in zip(depth, depth_gt, spans, strict=True):
         boundary = _find_boundary(view_gt, span, eta)
+        value = view[boundary.row, boundary.column].astype(np.float64)
         if levels == 'gt':
-            value = scale * view[boundary.row, boundary.column].astype(np.float64)
             near, far = boundary[2:4], boundary[4:6]
-            counts += _classify(value, view_gt, boundary, near, far, beta, eta=None)
+            flags = _classify(scale * value, view_gt, boundary, near, far, beta, eta=None)
         else:
-            value = view[boundary.row, boundary.column].astype(np.float64)
             near_level, far_level = _predicted_levels(view, view_gt, boundary)
             near, far = (near_level, near_level), (far_level, far_level)
-            counts += _classify(value, view_gt, boundary, near, far, beta, eta=eta)
-    boundary_pixels, dropped, collapsed, flying, swapped, outside = counts.tolist()
-    return FlyingPoints(boundary_pixels, dropped, collapsed, flying, swapped, outside, scale)
+            flags = _classify(value, view_gt, boundary, near, far, beta, eta=eta)
+        views.append((boundary, flags))
+    return scale, views
 
 
 def _valid(depth_gt: Float32Array) -> NDArray[np.bool_]:
@@ -224,9 +289,9 @@ def _classify(
     far: tuple[Float64Array, Float64Array],
     beta: float,
     eta: float | None,
-) -> NDArray[np.int64]:
+) -> _Flags:
     """
-    Count the pixels in the order of FlyingPoints' fields.
+    Say what each pixel is.
 
     `near` and `far` are (smallest, largest) depth of the two surfaces; with `eta`, pixels whose
     gap is below it are collapsed.
@@ -242,5 +307,4 @@ def _classify(
     on_near = value <= near[1] + margin
     truly_near = depth_gt[boundary.row, boundary.column] <= boundary.near_max
     swapped = judged & ~flying & ~outside & (on_near != truly_near)
-    flags = (np.ones_like(dropped), dropped, collapsed, flying, swapped, outside)
-    return np.array([np.count_nonzero(flag) for flag in flags], np.int64)
+    return _Flags(np.ones_like(dropped), dropped, collapsed, flying, swapped, outside)
