@@ -20,6 +20,7 @@ setup(
     packages=find_packages(include=['moe3d_engine*', 'moe3d_ros*']),
     package_data={
         'moe3d_engine': ['py.typed'],
+        'moe3d_engine.evaluation': ['protocols.json'],
         'moe3d_engine.assets': ['*.onnx', '*.safetensors', '*.json'],
         'moe3d_ros': ['py.typed'],
     },
@@ -34,6 +35,7 @@ setup(
     extras_require={
         'openvino': ['openvino'],
         'torch': ['torch', 'safetensors'],
+        'evaluation': ['scipy', 'matplotlib', 'scikit-image', 'evo'],
         'test': ['pytest'],
     },
     zip_safe=False,

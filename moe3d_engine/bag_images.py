@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from moe3d_engine.bags import BagTopic
+from moe3d_engine.bags import beside_image
+from moe3d_engine.bags import colour_topics
+from moe3d_engine.bags import first_messages
+from moe3d_engine.bags import read_decoded
+from moe3d_engine.bags import read_topics
 from moe3d_engine.errors import InputError
 from moe3d_engine.image_messages import decode_compressed
 from moe3d_engine.image_messages import decode_raw
 from moe3d_engine.messages import CAMERA_INFO
 from moe3d_engine.messages import COMPRESSED_IMAGE
-from moe3d_engine.messages import DEPTH_ENCODINGS
 from moe3d_engine.messages import IMAGE
 from moe3d_engine.messages import Message
 from moe3d_engine.messages import stamp_ns
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import View
 import numpy as np
-from rosbags.highlevel import AnyReader
-from rosbags.highlevel.anyreader import AnyReaderError
-from rosbags.typesys import get_typestore
-from rosbags.typesys import Stores
-
-if TYPE_CHECKING:
-    from rosbags.interfaces import Connection
 
 logger = logging.getLogger(__name__)
 
@@ -63,30 +60,24 @@ def read_bag_views(
         If the bag cannot be read, the topic is not clear, an image cannot be decoded, or the
         images need rectification.
     """
-    try:
-        with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
-            images = _image_connection(reader, topic)
-            camera = None if intrinsics is not None else _read_intrinsics(reader, images.topic)
-            return _read_views(reader, images, camera or (lambda message: intrinsics), every)
-    except (AnyReaderError, OSError) as error:
-        raise InputError(f'The bag {path} cannot be read: {error}.') from error
+    topics = read_topics(path)
+    images = _choose_images(path, topics, topic)
+    camera = None if intrinsics is not None else _read_intrinsics(path, topics, images.name)
+    return _read_views(path, images, camera or (lambda message: intrinsics), every)
 
 
-def _image_connection(reader: AnyReader, topic: str | None) -> Connection:
-    """Return the connection of the asked topic, or of the only colour topic."""
-    images = [
-        c for c in reader.connections if c.msgtype in (IMAGE, COMPRESSED_IMAGE) and c.msgcount
-    ]
-    listed = ', '.join(sorted({c.topic for c in images})) or 'none'
-    if topic is not None:
-        chosen = [c for c in images if c.topic == topic]
-        if not chosen:
-            raise InputError(f'The bag has no images on {topic}. Image topics: {listed}.')
-        return chosen[0]
+def _choose_images(path: Path, topics: dict[str, BagTopic], asked: str | None) -> BagTopic:
+    """Return the asked topic, or the only colour topic."""
+    images = {n: t for n, t in topics.items() if t.type in (IMAGE, COMPRESSED_IMAGE)}
+    listed = ', '.join(sorted(images)) or 'none'
+    if asked is not None:
+        if asked not in images:
+            raise InputError(f'The bag has no images on {asked}. Image topics: {listed}.')
+        return images[asked]
+    colour = colour_topics(images, first_messages(path, images.values()))
     by_camera = {}
-    for connection in sorted(images, key=lambda c: c.msgtype == IMAGE):  # raw before compressed
-        if not _is_depth(reader, connection):
-            by_camera[connection.topic.removesuffix('/compressed')] = connection
+    for name in sorted(colour, key=lambda n: images[n].type == IMAGE):  # raw before compressed
+        by_camera[name.removesuffix('/compressed')] = images[name]
     if len(by_camera) != 1:
         raise InputError(
             f'The bag has {len(by_camera)} colour image topics, one is expected; name one with '
@@ -95,27 +86,18 @@ def _image_connection(reader: AnyReader, topic: str | None) -> Connection:
     return next(iter(by_camera.values()))
 
 
-def _is_depth(reader: AnyReader, connection: Connection) -> bool:
-    """Return whether a topic's first image is a depth map."""
-    _, _, rawdata = next(reader.messages(connections=[connection]))
-    message: Message = reader.deserialize(rawdata, connection.msgtype)
-    encoding = message.encoding if connection.msgtype == IMAGE else message.format
-    return encoding.startswith(DEPTH_ENCODINGS) or 'compressedDepth' in encoding
-
-
 def _read_intrinsics(
-    reader: AnyReader, image_topic: str
+    path: Path, topics: dict[str, BagTopic], image_topic: str
 ) -> Callable[[Message], Float64Array | None] | None:
     """Return a lookup of intrinsics by an image's stamp; None where the bag has no camera_info."""
-    info_topic = image_topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
-    found = [c for c in reader.connections if (c.topic, c.msgtype) == (info_topic, CAMERA_INFO)]
-    if not found:
+    info_topic = beside_image(image_topic, 'camera_info')
+    if info_topic not in topics or topics[info_topic].type != CAMERA_INFO:
         logger.info('The bag has no %s: the network estimates the intrinsics.', info_topic)
         return None
-    known = {}
-    for connection, _, rawdata in reader.messages(connections=found):
-        message: Message = reader.deserialize(rawdata, connection.msgtype)
-        known[stamp_ns(message)] = _rectified_intrinsics(message, info_topic)
+    known = {
+        stamp_ns(message): _rectified_intrinsics(message, info_topic)
+        for _, _, message in read_decoded(path, [info_topic])
+    }
     return lambda image: known[stamp_ns(image)]
 
 
@@ -137,30 +119,28 @@ def _rectified_intrinsics(info: Message, topic: str) -> Float64Array | None:
 
 
 def _read_views(
-    reader: AnyReader,
-    images: Connection,
+    path: Path,
+    images: BagTopic,
     intrinsics_of: Callable[[Message], Float64Array | None],
     every: int,
 ) -> list[View]:
     """Decode each `every`-th image."""
+    decode = decode_compressed if images.type == COMPRESSED_IMAGE else decode_raw
     views, unpaired = [], 0
-    for count, (connection, _, rawdata) in enumerate(reader.messages(connections=[images])):
+    for count, (_, _, message) in enumerate(read_decoded(path, [images.name])):
         if count % every:
             continue
-        message: Message = reader.deserialize(rawdata, connection.msgtype)
         try:
             intrinsics = intrinsics_of(message)
         except KeyError:
             unpaired += 1
             continue
-        decode = decode_compressed if connection.msgtype == COMPRESSED_IMAGE else decode_raw
-        image = decode(message)
-        views.append(View(image, intrinsics, stamp_ns(message), message.header.frame_id))
+        views.append(View(decode(message), intrinsics, stamp_ns(message), message.header.frame_id))
     if unpaired:
         logger.warning('%d images have no camera_info of their stamp: left out.', unpaired)
     if not views:
         raise InputError(
-            f'No image of {images.topic} can be used ({unpaired} lack a camera_info of their '
+            f'No image of {images.name} can be used ({unpaired} lack a camera_info of their '
             f'stamp). Give the intrinsics with --intrinsics.'
         )
     return views

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import cv2
 from moe3d_engine.errors import InputError
 from moe3d_engine.messages import Message
+from moe3d_engine.types import Float32Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ _ENCODINGS = {
     'bayer_gbrg8': _Encoding(1, cv2.COLOR_BayerGR2RGB),
     'bayer_grbg8': _Encoding(1, cv2.COLOR_BayerGB2RGB),
 }
+
+_VALUES = {'16UC1': _Encoding(1, None, np.uint16), '32FC1': _Encoding(1, None, np.float32)}
 
 
 def decode_raw(message: Message) -> UInt8Array:
@@ -97,6 +100,40 @@ def decode_compressed(message: Message) -> UInt8Array:
             f'decoded; a JPEG or PNG is expected.'
         )
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def decode_depth(message: Message) -> Float32Array:
+    """
+    Return the depth (H, W) of a sensor_msgs/Image in metres; NaN = unknown (REP 118).
+
+    `16UC1` is millimetres with 0 for unknown, `32FC1` is metres.
+
+    Raises
+    ------
+    InputError
+        If the encoding is none of depth, or size, step and data contradict each other.
+    """
+    values = decode_values(message)
+    scale = np.float32(1e-3) if values.dtype == np.uint16 else np.float32(1.0)
+    return np.where(values > 0, values * scale, np.float32(np.nan)).astype(np.float32)
+
+
+def decode_values(message: Message) -> NDArray[Any]:
+    """
+    Return the values (H, W) of a single-channel image of encoding 16UC1 or 32FC1 as they are.
+
+    Raises
+    ------
+    InputError
+        If the encoding is another, or size, step and data contradict each other.
+    """
+    encoding = _VALUES.get(message.encoding)
+    if encoding is None:
+        raise InputError(
+            f'Depth of encoding {message.encoding!r} cannot be read; known are '
+            f'{", ".join(_VALUES)}.'
+        )
+    return _pixels(message, encoding)
 
 
 def _pixels(message: Message, encoding: _Encoding) -> NDArray[Any]:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+POSE = 'geometry_msgs/msg/PoseStamped'
 DEPTH_ENCODINGS = ('16UC1', '32FC1')
 
 # Any object with a message's fields: rclpy's classes, or those that rosbags makes at run time.

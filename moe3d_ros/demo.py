@@ -16,14 +16,14 @@ import subprocess
 import sys
 from typing import Any
 
+from moe3d_engine.bags import CameraTopics
+from moe3d_engine.bags import choose_camera
+from moe3d_engine.bags import read_topics
 from moe3d_engine.cloud_io import write_ply
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.messages import COMPRESSED_IMAGE
-from moe3d_ros.bags import CameraTopics
-from moe3d_ros.bags import choose_camera
-from moe3d_ros.bags import read_topics
 from moe3d_ros.contact_sheet import write_contact_sheet
 from moe3d_ros.demo_bag import demo_bag_path
 from moe3d_ros.demo_bag import render_demo_bag

@@ -7,12 +7,13 @@ from pathlib import Path
 import shutil
 from typing import TYPE_CHECKING
 
+from moe3d_engine.bags import OfferedQos
 from moe3d_engine.geometry.cameras import quaternion_from_rotation
 from moe3d_engine.messages import CAMERA_INFO
 from moe3d_engine.messages import IMAGE
 from moe3d_engine.messages import Message
-from moe3d_ros.bags import BagWriter
-from moe3d_ros.bags import OfferedQos
+from moe3d_engine.messages import POSE
+from moe3d_ros.bag_writer import BagWriter
 import numpy as np
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ PERIOD_NS = 100_000_000
 FIRST_STAMP_NS = 1_800_000_000_000_000_000  # any date; the same each time
 CAMERA_FRAME = 'camera_optical_frame'
 WORLD_FRAME = 'world'
-POSE = 'geometry_msgs/msg/PoseStamped'
 
 IMAGE_TOPIC = '/camera/image_raw'
 CAMERA_INFO_TOPIC = '/camera/camera_info'

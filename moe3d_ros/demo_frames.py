@@ -4,32 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Collection
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from moe3d_engine.backends.open import open_backend
+from moe3d_engine.bag_frames import FrameTopics
+from moe3d_engine.bag_frames import read_frames
+from moe3d_engine.bag_frames import true_depth
+from moe3d_engine.bags import CameraTopics
+from moe3d_engine.bags import read_decoded
+from moe3d_engine.bags import read_topics
+from moe3d_engine.camera_stream import CameraStream
 from moe3d_engine.errors import InputError
-from moe3d_engine.image_messages import decode_compressed
 from moe3d_engine.image_messages import decode_raw
+from moe3d_engine.image_messages import decode_values
+from moe3d_engine.messages import COMPRESSED_IMAGE
 from moe3d_engine.messages import Message
 from moe3d_engine.messages import stamp_ns
 from moe3d_engine.pipeline import Reconstructor
-from moe3d_engine.resample import resample_nearest
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
-from moe3d_engine.types import View
-from moe3d_engine.views import ViewWindow
-from moe3d_ros.bags import CameraTopics
-from moe3d_ros.bags import read_decoded
-from moe3d_ros.bags import read_topics
 from moe3d_ros.parameters import NodeConfig
-from moe3d_ros.rectification import open_rectifier
 import numpy as np
-from numpy.typing import NDArray
 
 PREFIX = '/moe3d/camera'
 DEPTH_TOPICS = {
@@ -106,33 +104,21 @@ def read_ground_truth(
     NaN where it is unknown. None if the bag has none, or if its images must be rectified: depth
     then lies on other pixels than the published one.
     """
-    if camera.depth is None:
-        return None
+    topics = FrameTopics(camera, None, None)
     wanted = {frame.stamp_ns: frame for frame in frames}
-    found: dict[int, Float32Array] = {}
-    infos: dict[int, Message] = {}
-    for topic, _, message in read_decoded(bag, (camera.camera_info, camera.depth)):
-        stamp = stamp_ns(message)
-        if stamp not in wanted:
+    sampled: dict[int, Float32Array] = {}
+    for found in read_frames(bag, topics):
+        frame = wanted.get(found.stamp_ns)
+        if frame is None or found.info is None or found.depth is None:
             continue
-        if topic == camera.camera_info:
-            infos[stamp] = message
-        else:
-            found[stamp] = _depth_metres(message)
-    sampled = []
-    for stamp, frame in wanted.items():
-        if stamp not in found or stamp not in infos:
-            sampled.append(np.full(frame.depth.shape, np.nan, np.float32))
-            continue
-        rectifier = open_rectifier(infos[stamp], found[stamp].shape)
-        if rectifier.maps is not None:
+        depth = true_depth(found, topics, frame.intrinsics, frame.depth.shape)
+        if depth is None:
             return None
-        sampled.append(
-            resample_nearest(
-                found[stamp], rectifier.intrinsics, frame.intrinsics, frame.depth.shape
-            )
-        )
-    return np.stack(sampled) if found else None
+        sampled[found.stamp_ns] = depth
+    if not sampled:
+        return None
+    unknown = np.full(next(iter(sampled.values())).shape, np.nan, np.float32)
+    return np.stack([sampled.get(frame.stamp_ns, unknown) for frame in frames])
 
 
 def rerun(
@@ -153,12 +139,19 @@ def rerun(
     """
     backend = open_backend(config.backend, config.weights, threads=config.threads)
     reconstructor = Reconstructor(backend, config.reconstructor)
-    window = ViewWindow(min(config.max_views, backend.spec.max_views), config.keyframe_interval_s)
+    stream = CameraStream(
+        reconstructor,
+        compressed=read_topics(bag)[camera.image].type == COMPRESSED_IMAGE,
+        max_views=min(config.max_views, backend.spec.max_views),
+        keyframe_interval_s=config.keyframe_interval_s,
+    )
+    wanted = set(stamps)
     depth_raw, depth = [], []
     try:
-        for view in _read_views(bag, camera, set(stamps)):
-            views = window.push(view)
-            result = reconstructor.reconstruct(views, [len(views) - 1])
+        for frame in read_frames(bag, FrameTopics(camera._replace(depth=None), None, None)):
+            if frame.stamp_ns not in wanted or frame.info is None:
+                continue
+            result = stream.reconstruct(stream.view_of(frame.image, frame.info))
             depth_raw.append(result.depth_raw[0])
             depth.append(result.depth[0])
             on_progress()
@@ -171,44 +164,8 @@ def _published_frame(stamp: int, messages: dict[str, Message]) -> PublishedFrame
     """Return a frame from its four messages."""
     return PublishedFrame(
         stamp,
-        _pixels(messages['depth'], '<f4'),
-        _pixels(messages['boundary_confidence'], '<f4'),
+        decode_values(messages['depth']),
+        decode_values(messages['boundary_confidence']),
         decode_raw(messages['color']),
         np.array(messages['camera_info'].k, np.float64).reshape(3, 3),
     )
-
-
-def _pixels(message: Message, dtype: str) -> NDArray[Any]:
-    """Return the (H, W) values of a single-channel image; rows may be padded."""
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    row_bytes = message.width * np.dtype(dtype).itemsize
-    return np.ascontiguousarray(rows[:, :row_bytes]).view(dtype)
-
-
-def _depth_metres(message: Message) -> Float32Array:
-    """Return a depth image in metres; NaN = unknown (REP 118)."""
-    order = '>' if message.is_bigendian else '<'
-    if message.encoding == '16UC1':
-        millimetres = _pixels(message, f'{order}u2').astype(np.float32)
-        return np.where(millimetres > 0, millimetres * np.float32(1e-3), np.float32(np.nan))
-    depth: Float32Array = _pixels(message, f'{order}f4').astype(np.float32)
-    return depth
-
-
-def _read_views(bag: Path, camera: CameraTopics, stamps: set[int]) -> Iterator[View]:
-    """Yield the rectified views of some stamps, in their order."""
-    is_compressed = read_topics(bag)[camera.image].type.endswith('CompressedImage')
-    decode = decode_compressed if is_compressed else decode_raw
-    pending: dict[int, dict[str, Message]] = {}
-    for topic, _, message in read_decoded(bag, (camera.image, camera.camera_info)):
-        stamp = stamp_ns(message)
-        if stamp not in stamps:
-            continue
-        messages = pending.setdefault(stamp, {})
-        messages[topic] = message
-        if len(messages) == 2:
-            image = decode(messages[camera.image])
-            rectifier = open_rectifier(messages[camera.camera_info], image.shape[:2])
-            frame_id = messages[camera.image].header.frame_id
-            yield View(rectifier.rectify(image), rectifier.intrinsics, stamp, frame_id)
-            del pending[stamp]

@@ -11,13 +11,13 @@ from pathlib import Path
 import platform
 from typing import Any
 
+from moe3d_engine.bags import CameraTopics
+from moe3d_engine.bags import read_messages
+from moe3d_engine.bags import serialized_stamp_ns
 from moe3d_engine.evaluation.depth_metrics import depth_metrics
 from moe3d_engine.evaluation.flying_points import flying_points
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
-from moe3d_ros.bags import CameraTopics
-from moe3d_ros.bags import read_messages
-from moe3d_ros.bags import serialized_stamp_ns
 from moe3d_ros.demo_frames import published_depth_topic
 from moe3d_ros.demo_frames import PublishedFrame
 from moe3d_ros.demo_frames import read_ground_truth

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections import deque
 from collections.abc import Mapping
-from enum import Enum
 import threading
 import time
 from typing import NamedTuple
@@ -14,6 +13,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
 from moe3d_engine.backends.base import Backend
+from moe3d_engine.camera_stream import DropReason
+from moe3d_engine.camera_stream import RestartReason
 from moe3d_ros.parameters import NodeConfig
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
@@ -22,27 +23,6 @@ from std_msgs.msg import Header
 RECENT = 300  # durations of which percentiles are taken: 10 s at 30 Hz
 PERCENTILES = (50, 95, 99)
 FRESH_S = 5.0  # a problem older than this is over
-
-
-class DropReason(Enum):
-    """Why an image was received but not published; this list is all there is."""
-
-    BUSY = 'busy'  # a newer one came before the engine was free
-    NO_CAMERA_INFO = 'no_camera_info'  # none of its stamp came in time
-    BAD_CAMERA_INFO = 'bad_camera_info'  # not calibrated, of another size, unknown model
-    BAD_IMAGE = 'bad_image'  # wrong step, truncated, unknown encoding, corrupt
-    STALE_STAMP = 'stale_stamp'  # not newer than the image before
-    BAD_OUTPUT = 'bad_output'  # the engine failed or returned values that are not finite
-    NO_SUBSCRIBER = 'no_subscriber'  # nobody listens to any output
-
-
-class RestartReason(Enum):
-    """Why the window of views was begun anew."""
-
-    SIZE_CHANGED = 'size_changed'  # the images have another size
-    TIME_JUMPED = 'time_jumped'  # stamps went back: a bag in a loop, a reset simulation
-    BAD_OUTPUT = 'bad_output'  # the engine failed; its features are not trusted any more
-    NO_SUBSCRIBER = 'no_subscriber'  # views from before the pause would be too old
 
 
 class Problem(NamedTuple):

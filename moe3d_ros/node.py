@@ -10,11 +10,11 @@ import traceback
 
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.open import open_backend as open_engine_backend
+from moe3d_engine.camera_stream import DropReason
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.types import View
-from moe3d_ros.diagnostics import DropReason
 from moe3d_ros.diagnostics import HealthReport
 from moe3d_ros.diagnostics import Statistics
 from moe3d_ros.inputs import CameraInputs
@@ -27,7 +27,7 @@ from moe3d_ros.parameters import declare_parameters
 from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.parameters import read_parameters
-from moe3d_ros.stream import CameraStream
+from moe3d_ros.stream import PublishedStream
 from moe3d_ros.worker import Worker
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
@@ -101,7 +101,7 @@ class Moe3dNode(LifecycleNode):
         assert self._reconstructor is not None
         assert self._outputs is not None
         outcome = super().on_activate(state)
-        stream = CameraStream(
+        stream = PublishedStream(
             self._reconstructor,
             self._outputs,
             self.statistics,

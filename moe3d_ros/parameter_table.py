@@ -7,6 +7,9 @@ from typing import NamedTuple
 from typing import TypeAlias
 
 from moe3d_engine.backends.open import BACKEND_NAMES
+from moe3d_engine.node_defaults import DEPTH_MAX_M
+from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
+from moe3d_engine.node_defaults import MAX_VIEWS
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.pipeline import SCALE_SOURCES
 
@@ -37,10 +40,10 @@ PARAMETERS = (
                  choices=('auto', 'reliable', 'best_effort')),
     ParameterRow('camera_info.timeout_s', 1.0, 'Seconds that an image waits for the camera_info '
                  'of its stamp.', (0.0, 60.0)),
-    ParameterRow('window.max_views', 4, 'Views that are reconstructed together, the newest '
-                 'included; 1 = each image by itself.', (1, 64)),
-    ParameterRow('window.keyframe_interval_s', 0.3, 'Least seconds between the earlier views of '
-                 'the window.', (0.0, 60.0)),
+    ParameterRow('window.max_views', MAX_VIEWS, 'Views that are reconstructed together, the '
+                 'newest included; 1 = each image by itself.', (1, 64)),
+    ParameterRow('window.keyframe_interval_s', KEYFRAME_INTERVAL_S, 'Least seconds between the '
+                 'earlier views of the window.', (0.0, 60.0)),
     ParameterRow('engine.backend', 'auto', 'Runtime of the network; the log says what auto has '
                  'chosen.', choices=BACKEND_NAMES),
     ParameterRow('engine.weights', 'moe3d-small', 'Name of shipped weights, or path of a card '
@@ -49,7 +52,7 @@ PARAMETERS = (
                  (0, 1024)),
     ParameterRow('depth.min_m', _DEFAULTS.depth_min_m, 'Metres; nearer depth becomes NaN.',
                  read_only=False),
-    ParameterRow('depth.max_m', 40.0, 'Metres; farther depth becomes +Inf, and '
+    ParameterRow('depth.max_m', DEPTH_MAX_M, 'Metres; farther depth becomes +Inf, and '
                  'NaN in the cloud.', read_only=False),
     ParameterRow('depth.encoding', '32FC1', 'Encoding of the depth image: 32FC1 = metres, '
                  '16UC1 = millimetres with 0 for unknown and for beyond range.',

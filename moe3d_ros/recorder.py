@@ -10,9 +10,9 @@ from pathlib import Path
 import time
 from typing import Any
 
+from moe3d_engine.bags import OfferedQos
 from moe3d_engine.errors import InputError
-from moe3d_ros.bags import BagWriter
-from moe3d_ros.bags import OfferedQos
+from moe3d_ros.bag_writer import BagWriter
 from moe3d_ros.plain_node import plain_node
 from moe3d_ros.replay import message_class
 from moe3d_ros.replay import to_profile

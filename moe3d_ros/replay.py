@@ -14,14 +14,14 @@ import time
 from typing import Any
 from typing import TYPE_CHECKING
 
+from moe3d_engine.bags import BagMessage
+from moe3d_engine.bags import BagTopic
+from moe3d_engine.bags import choose_camera
+from moe3d_engine.bags import OfferedQos
+from moe3d_engine.bags import read_messages
+from moe3d_engine.bags import read_topics
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
-from moe3d_ros.bags import BagMessage
-from moe3d_ros.bags import BagTopic
-from moe3d_ros.bags import choose_camera
-from moe3d_ros.bags import OfferedQos
-from moe3d_ros.bags import read_messages
-from moe3d_ros.bags import read_topics
 from moe3d_ros.plain_node import plain_node
 
 if TYPE_CHECKING:

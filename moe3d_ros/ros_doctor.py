@@ -9,13 +9,13 @@ import time
 from typing import Any
 from typing import TYPE_CHECKING
 
+from moe3d_engine.bags import OfferedQos
+from moe3d_engine.bags import serialized_stamp_ns
 from moe3d_engine.cli.doctor import Check
 from moe3d_engine.cli.doctor import run_check
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.messages import CAMERA_INFO
-from moe3d_ros.bags import OfferedQos
-from moe3d_ros.bags import serialized_stamp_ns
 from moe3d_ros.fastdds_profile import profile_in_use
 from moe3d_ros.replay import message_class
 from moe3d_ros.replay import to_profile

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import logging
 from pathlib import Path
 from typing import Any
 import warnings
 
+from moe3d_engine.build.graph_file import write_graph
 from moe3d_engine.errors import EngineError
 from moe3d_engine.model import Moe3dNet
 import numpy as np
-import onnx
-from onnx import numpy_helper
+import onnx_ir as ir
 import torch
 from torch import nn
 from torch import Tensor
@@ -56,7 +55,8 @@ def export_onnx(
 
     The number of views `num_views` and of published views `num_published` stay dynamic, height
     and width are fixed. Arithmetic is float32; large weights that float16 holds exactly are
-    stored so. The same network gives the same bytes.
+    stored so. Weights of more than 2 GB lie beside their graph, in `<graph>.data`. The same
+    network gives the same bytes.
 
     Parameters
     ----------
@@ -80,26 +80,25 @@ def export_onnx(
     num_published = torch.export.Dim('num_published', min=1, max=64)
     with torch.no_grad():
         features = network.eval().encode_images(images)
-    graphs = {
-        'image_encoder': _trace(
+    calls = {
+        'image_encoder': (
             ImageEncoder(network), (images,), ({0: num_views},), ['images'], list(features)
         ),
-        'reconstruct': _trace(
+        'reconstruct': (
             WindowDecoder(network),
             (features, torch.tensor([0, 2])),
             ({key: {0: num_views} for key in features}, {0: num_published}),
             [*features, 'publish'],
             list(OUTPUTS),
         ),
-    }
+    }  # fmt: skip
     paths = {}
-    for role, graph in graphs.items():
-        check_dynamic_axes(graph, role)
-        store_half(graph)
-        strip_provenance(graph)
-        onnx.checker.check_model(graph)
+    for role, call in calls.items():
+        model = _trace(*call)
+        check_dynamic_axes(model.graph, role)
+        store_half(model.graph)
         paths[role] = folder / f'{name}.{role}.onnx'
-        paths[role].write_bytes(graph.SerializeToString(deterministic=True))
+        write_graph(model, paths[role])
     return paths
 
 
@@ -109,7 +108,7 @@ def _trace(
     dynamic_shapes: tuple[Any, ...],
     input_names: list[str],
     output_names: list[str],
-) -> onnx.ModelProto:
+) -> ir.Model:
     """Run the exporter, without its remarks on packages that the network does not need."""
     logger = logging.getLogger('torch.onnx')
     level = logger.level
@@ -130,12 +129,12 @@ def _trace(
     finally:
         logger.setLevel(level)
     assert program is not None  # with dynamo=True it never is
-    return program.model_proto
+    return program.model
 
 
-def check_dynamic_axes(graph: onnx.ModelProto, role: str) -> None:
+def check_dynamic_axes(graph: ir.Graph, role: str) -> None:
     """
-    Raise unless each input's first axis, and no other, is still dynamic.
+    Raise unless the first axis of each input and output, and no other, is still dynamic.
 
     Loops over views with a fixed chunk make the exporter freeze their number without a word.
 
@@ -144,51 +143,38 @@ def check_dynamic_axes(graph: onnx.ModelProto, role: str) -> None:
     EngineError
         If an axis is frozen or should be.
     """
-    for tensor in graph.graph.input:
-        expected = 'num_published' if tensor.name == 'publish' else 'num_views'
-        axes = [axis.dim_param or axis.dim_value for axis in tensor.type.tensor_type.shape.dim]
-        if axes[0] != expected or not all(isinstance(axis, int) for axis in axes[1:]):
+    published = {'publish', *OUTPUTS} - {'pose_encoding'}
+    for value in (*graph.inputs, *graph.outputs):
+        expected = 'num_published' if value.name in published else 'num_views'
+        axes = [getattr(axis, 'value', axis) for axis in value.shape or ()]
+        if axes[:1] != [expected] or not all(isinstance(axis, int) for axis in axes[1:]):
             raise EngineError(
-                f'The exporter changed the axes of {tensor.name} in {role}: they are {axes}, the '
+                f'The exporter changed the axes of {value.name} in {role}: they are {axes}, the '
                 f'first should be {expected} and the others fixed. Look for a loop or a '
                 'condition on the number of views in the network.'
             )
 
 
-def store_half(graph: onnx.ModelProto) -> None:
+def store_half(graph: ir.Graph) -> None:
     """Store each large float32 weight that float16 holds exactly as float16 behind a Cast."""
-    casts = []
-    for weight in graph.graph.initializer:
-        values = numpy_helper.to_array(weight)
-        if values.dtype != np.float32 or values.size < _LARGE:
+    for name, weight in tuple(graph.initializers.items()):
+        tensor = weight.const_value
+        if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < _LARGE:
             continue
+        values = tensor.numpy()
         with np.errstate(over='ignore'):
             half = values.astype(np.float16)
         if not np.array_equal(half.astype(np.float32), values):
             continue
-        stored = f'{weight.name}.f16'
-        casts.append(
-            onnx.helper.make_node('Cast', [stored], [weight.name], to=onnx.TensorProto.FLOAT)
+        stored = ir.Value(
+            name=f'{name}.f16',
+            type=ir.TensorType(ir.DataType.FLOAT16),
+            shape=weight.shape,
+            const_value=ir.Tensor(half, name=f'{name}.f16'),
         )
-        weight.CopyFrom(numpy_helper.from_array(half, stored))
-    nodes = [*casts, *graph.graph.node]
-    del graph.graph.node[:]
-    graph.graph.node.extend(nodes)
-
-
-def strip_provenance(graph: onnx.ModelProto) -> None:
-    """Remove stack traces and documentation, which hold paths of the exporting machine."""
-    for message in _messages(graph):
-        for field in ('doc_string', 'metadata_props'):
-            if field in message.DESCRIPTOR.fields_by_name:
-                message.ClearField(field)
-
-
-def _messages(message: Any) -> Iterator[Any]:  # noqa: ANN401 (protobuf has no types here)
-    """Yield a protobuf message and all messages inside."""
-    yield message
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is None:  # a number or a text
-            continue
-        for child in [value] if hasattr(value, 'DESCRIPTOR') else value:
-            yield from _messages(child)
+        wide = ir.Value(name=name, type=weight.type, shape=weight.shape)
+        weight.replace_all_uses_with(wide)
+        del graph.initializers[name]
+        graph.register_initializer(stored)
+        to = ir.AttrInt64('to', ir.DataType.FLOAT.value)
+        graph.insert_before(graph[0], ir.Node('', 'Cast', [stored], [to], outputs=[wide]))

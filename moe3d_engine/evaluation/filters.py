@@ -145,6 +145,33 @@ def confidence_score(confidence: Float32Array) -> Float64Array:
     return -confidence.astype(np.float64)
 
 
+def shadow_score(points: Float32Array) -> Float64Array:
+    """
+    Return minus the distance of each pixel's tangent plane from the camera: PCL's ShadowPoints.
+
+    Parameters
+    ----------
+    points : (..., H, W, 3) in the camera's frame; not finite = unknown.
+
+    Returns
+    -------
+    (..., H, W), NaN where the pixel or a neighbour is unknown. A plane that is seen edge-on, as
+    the curtain between two surfaces is, passes near the camera. PCL removes below .1 m.
+    """
+    if points.ndim < 3 or points.shape[-1] != 3:
+        raise ShapeError(f'Points have shape (..., H, W, 3); got {points.shape}.')
+    cloud = np.where(np.isfinite(points), points, np.nan).astype(np.float64)
+    widths = [(0, 0)] * (cloud.ndim - 3) + [(1, 1), (1, 1), (0, 0)]
+    around = np.pad(cloud, widths, mode='edge')
+    across = around[..., 1:-1, 2:, :] - around[..., 1:-1, :-2, :]
+    down = around[..., 2:, 1:-1, :] - around[..., :-2, 1:-1, :]
+    normal = np.cross(across, down)
+    length = np.linalg.norm(normal, axis=-1)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        distance: Float64Array = np.abs(np.sum(normal * cloud, axis=-1)) / length
+    return -distance
+
+
 def keep_at(score: Float64Array, share: float) -> NDArray[np.bool_]:
     """
     Keep the least suspicious pixels.

@@ -14,26 +14,19 @@ from moe3d_engine.evaluation.calibration import merge_reliability
 from moe3d_engine.evaluation.calibration import Reliability
 from moe3d_engine.evaluation.calibration import reliability
 from moe3d_engine.evaluation.depth_metrics import depth_metrics
-from moe3d_engine.evaluation.filters import confidence_score
-from moe3d_engine.evaluation.filters import depth_edge_score
 from moe3d_engine.evaluation.filters import keep_at
-from moe3d_engine.evaluation.filters import ror_score
-from moe3d_engine.evaluation.filters import sor_score
 from moe3d_engine.evaluation.flying_points import flying_points
 from moe3d_engine.evaluation.flying_points import FlyingPoints
+from moe3d_engine.evaluation.rejection import baseline_scores
 from moe3d_engine.geometry.boundary import snap_to_surfaces
-from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.postprocess import on_one_surface
 from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
 import numpy as np
 
 FAR_M = 60.0  # true depth beyond is not judged: no network here can tell it from the sky
-SOR_NEIGHBORS = 20
-ROR_RADIUS = 0.02  # of the window's median depth
 DEFAULTS = ReconstructorConfig()
 
 
@@ -158,7 +151,7 @@ def compare_rejection(
     -------
     By the method's name: `raw`, `default rejection` (the pipeline's thresholds, which decide
     what they retain, and what lies between surfaces snapped to one), `snapped` (all pixels kept),
-    `snapped, agreement`, those of `suspicion_scores` alone, and the trivial predictions
+    `snapped, agreement`, those of `rejection.baseline_scores` alone, and the trivial predictions
     `best constant` and `best plane`, which know the truth.
     """
     judges: dict[str, Judge] = {}
@@ -180,33 +173,20 @@ def compare_rejection(
         kept = keep_at(-raw.agreement.astype(np.float64), retained)
         published = np.where(kept, snapped, np.float32(np.nan))
         add('snapped, agreement', published, truth, raw.boundary_confidence)
-        for name, score in suspicion_scores(raw, item.intrinsics[:num_views]).items():
-            kept = keep_at(score, retained)
+        scores = baseline_scores(
+            raw.depth,
+            item.intrinsics[:num_views],
+            raw.depth_confidence,
+            raw.agreement,
+            raw.boundary_confidence,
+        )
+        for name, scored in scores.items():
+            kept = keep_at(scored.score, retained)
             depth = np.where(kept, raw.depth, np.float32(np.nan))
             add(name, depth, truth, raw.boundary_confidence)
         add('best constant', best_constant(truth), truth)
         add('best plane', best_plane(truth), truth)
     return judges
-
-
-def suspicion_scores(raw: RawOutputs, intrinsics: Float64Array) -> dict[str, Float64Array]:
-    """
-    Return (V, H, W) scores by method, larger where a pixel is more likely a flying point.
-
-    Ours are `agreement` and `boundary confidence`. The others need no mixture: the relative span
-    of 3x3 pixels (utils3d, MoGe), statistical and radius outlier removal (Open3D) on each view's
-    points, and VGGT's percentile of its own confidence.
-    """
-    clouds = unproject_depth(raw.depth, intrinsics)
-    radius = ROR_RADIUS * float(np.median(raw.depth))
-    return {
-        'agreement': -raw.agreement.astype(np.float64),
-        'boundary confidence': -raw.boundary_confidence.astype(np.float64),
-        'depth edges': depth_edge_score(raw.depth),
-        'SOR': np.stack([sor_score(cloud, SOR_NEIGHBORS) for cloud in clouds]),
-        'ROR': np.stack([ror_score(cloud, radius) for cloud in clouds]),
-        'confidence percentile': confidence_score(raw.depth_confidence),
-    }
 
 
 def predict_with(backend: Backend) -> Callable[[Float32Array], RawOutputs]:

@@ -110,6 +110,7 @@ def trajectory_errors(
     _check_poses(pred_world_from_cam, gt_world_from_cam, least=3)
     try:
         from evo.core import metrics
+        from evo.core.geometry import GeometryException
         from evo.core.trajectory import PosePath3D
     except ImportError as error:
         raise ConfigError(
@@ -118,7 +119,13 @@ def trajectory_errors(
         ) from error
     reference = PosePath3D(poses_se3=list(np.asarray(gt_world_from_cam, np.float64)))
     estimate = PosePath3D(poses_se3=list(np.asarray(pred_world_from_cam, np.float64)))
-    estimate.align(reference, correct_scale=True)
+    try:
+        estimate.align(reference, correct_scale=True)
+    except GeometryException as error:
+        raise ShapeError(
+            f'The trajectory cannot be aligned ({error}): a camera that rests or moves on one '
+            'line leaves the rotation open. Judge a longer sequence.'
+        ) from error
     ate = metrics.APE(metrics.PoseRelation.translation_part)
     motion = [
         metrics.RPE(relation, delta=1, delta_unit=metrics.Unit.frames, all_pairs=True)

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 NORMAL_NEIGHBORS = 30  # the point itself included, as Open3D's estimate_normals counts
 ICP_ITERATIONS = 30
+BLOCK = 100_000  # points whose neighbours are in memory at once
 ICP_RELATIVE_CHANGE = 1e-6  # of fitness and of inlier RMSE; both below: settled
 
 
@@ -127,10 +128,15 @@ def estimate_normals(points: Float64Array) -> Float64Array:
     """
     _check_cloud(points, 3)
     neighbors = min(NORMAL_NEIGHBORS, len(points))
-    _, nearest = cKDTree(points).query(points, k=neighbors)
-    groups = points[nearest] - points[nearest].mean(1, keepdims=True)
-    covariance = np.einsum('nki,nkj->nij', groups, groups)
-    return np.linalg.eigh(covariance)[1][:, :, 0]
+    tree = cKDTree(points)
+    normals = np.empty(points.shape, np.float64)
+    for start in range(0, len(points), BLOCK):
+        block = slice(start, start + BLOCK)
+        _, nearest = tree.query(points[block], k=neighbors)
+        groups = points[nearest] - points[nearest].mean(1, keepdims=True)
+        covariance = np.einsum('nki,nkj->nij', groups, groups)
+        normals[block] = np.linalg.eigh(covariance)[1][:, :, 0]
+    return normals
 
 
 def reconstruction_metrics(

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Play the bag and report what was sent."""
-    from moe3d_ros.bags import read_topics
+    from moe3d_engine.bags import read_topics
     from moe3d_ros.fastdds_profile import use_shipped_profile
     from moe3d_ros.replay import replay
     from moe3d_ros.replay import ReplayOptions

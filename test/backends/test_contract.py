@@ -192,6 +192,7 @@ def test_close_twice_is_harmless_and_use_after_close_is_an_error(
 def test_torch_and_openvino_agree(tiny_card: Path, num_views: int, precision: str) -> None:
     reference, other = run_both(tiny_card, precision, textured_images(num_views, (56, 70), seed=3))
 
+    precision = {'f32': 'fp32'}.get(precision, precision)
     for name, error in compare_outputs(reference, other, precision).items():
         assert error.within, name
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 import json
 from pathlib import Path
+import re
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.build.parity import check_parity
 from moe3d_engine.build.parity import compare_outputs
+from moe3d_engine.build.parity import textured_images
 from moe3d_engine.cli import export as export_command
 from moe3d_engine.cli.main import run
 from moe3d_engine.errors import BackendError
@@ -45,14 +47,43 @@ def test_views_stay_dynamic_and_sizes_fixed(tiny_card: Path, role: str) -> None:
         }
 
 
-def test_frozen_axis_is_refused(tiny_card: Path) -> None:
+@pytest.mark.parametrize(
+    ('role', 'name'),
+    [
+        ('image_encoder', 'images'),
+        ('image_encoder', 'tokens'),
+        ('reconstruct', 'publish'),
+        ('reconstruct', 'depth'),
+        ('reconstruct', 'pose_encoding'),
+    ],
+)
+def test_frozen_axis_is_refused(tiny_card: Path, role: str, name: str) -> None:
+    from moe3d_engine.build.graph_file import read_graph
     from moe3d_engine.build.onnx_export import check_dynamic_axes
+    import onnx_ir as ir
 
-    model = onnx.load(find_weights(str(tiny_card)).verified_file('image_encoder'))
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
+    graph = read_graph(find_weights(str(tiny_card)).verified_file(role)).graph
+    check_dynamic_axes(graph, role)
+    value = next(v for v in (*graph.inputs, *graph.outputs) if v.name == name)
+    value.shape = ir.Shape([3, *value.shape[1:]])
 
-    with pytest.raises(EngineError, match='images in image_encoder'):
-        check_dynamic_axes(model, 'image_encoder')
+    with pytest.raises(EngineError, match=f'{name} in {role}'):
+        check_dynamic_axes(graph, role)
+
+
+def test_loop_over_views_that_freezes_their_number_is_refused(tmp_path: Path) -> None:
+    from moe3d_engine.build.onnx_export import export_onnx
+    from moe3d_engine.model import Moe3dNet
+    from moe3d_engine.model import preset
+
+    class Chunked(Moe3dNet):
+        def encode_images(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+            tokens = [super(Chunked, self).encode_images(x[None])['tokens'] for x in images]
+            return {'tokens': torch.cat(tokens)}
+
+    with pytest.raises(EngineError, match='num_views'):
+        export_onnx(Chunked(preset('tiny')), (28, 28), tmp_path, 'x')
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize('role', ['image_encoder', 'reconstruct'])
@@ -78,6 +109,7 @@ def test_large_weights_are_stored_in_16_bits(tiny_card: Path) -> None:
 
 def test_storing_in_16_bits_loses_nothing() -> None:
     from moe3d_engine.build.onnx_export import store_half
+    import onnx_ir as ir
 
     exact = np.arange(2048, dtype=np.float32) / 1024
     inexact = exact + np.float32(1e-6)
@@ -85,17 +117,22 @@ def test_storing_in_16_bits_loses_nothing() -> None:
         onnx.numpy_helper.from_array(values, name)
         for name, values in (('exact', exact), ('inexact', inexact))
     ]
-    model = onnx.helper.make_model(onnx.helper.make_graph([], 'test', [], [], initializers))
+    add = onnx.helper.make_node('Add', ['exact', 'inexact'], ['sum'])
+    total = onnx.helper.make_tensor_value_info('sum', onnx.TensorProto.FLOAT, [2048])
+    graph = onnx.helper.make_graph([add], 'test', [], [total], initializers)
+    model = ir.from_proto(onnx.helper.make_model(graph))
 
-    store_half(model)
+    store_half(model.graph)
 
-    types = {weight.name: weight.data_type for weight in model.graph.initializer}
+    stored = ir.to_proto(model).graph
+    types = {weight.name: weight.data_type for weight in stored.initializer}
     assert types == {
         'exact.f16': onnx.TensorProto.FLOAT16,
         'inexact': onnx.TensorProto.FLOAT,
     }
-    assert [(list(n.input), list(n.output)) for n in model.graph.node] == [
-        (['exact.f16'], ['exact'])
+    assert [(n.op_type, list(n.input), list(n.output)) for n in stored.node] == [
+        ('Cast', ['exact.f16'], ['exact']),
+        ('Add', ['exact', 'inexact'], ['sum']),
     ]
 
 
@@ -116,13 +153,18 @@ def test_command_exports_the_same_bytes_again_and_records_the_run(
     (checkpoint.parent / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
     out = tmp_path / 'out'
     options = ['--name', 'tiny', '--input-hw', '56', '70', '--data', 'none', '--json']
+    options += ['--precision', 'fp32', 'fp16']
 
     code = run(['export', str(checkpoint), '--out', str(out), *options], [export_command])
 
     card = find_weights(str(out / 'tiny.json'))
     assert code == 0
-    assert json.loads(capsys.readouterr().out)['card'] == str(out / 'tiny.json')
-    assert card.files == first.files
+    summary = json.loads(capsys.readouterr().out)
+    assert summary['card'] == str(out / 'tiny.json')
+    assert 'fp16 parity of depth' in summary
+    assert {role: card.files[role] for role in first.files} == first.files
+    assert card.files.keys() - first.files.keys() == {'image_encoder.fp16', 'reconstruct.fp16'}
+    assert card.verified_file('reconstruct.fp16').name == 'tiny.reconstruct.fp16.onnx'
     assert card.training == {
         'command': 'moe3d train --view-counts 1 2 --seed 5',
         'seed': 5,
@@ -144,6 +186,30 @@ def test_input_that_is_no_multiple_of_the_patch_is_refused(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ('precision', 'message'),
+    [('int8', 'needs images'), ('fp4', r"one of fp32, fp16, bf16, int8, fp8; got 'fp4'")],
+)
+def test_precision_without_what_it_needs_is_refused(
+    precision: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ['--out', str(tmp_path / 'out'), '--input-hw', '56', '70', '--precision', precision]
+
+    code = run(['export', '--random-weights', 'tiny', *options], [export_command])
+
+    assert code == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_checkpoint_and_random_weights_exclude_each_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(['export', '--out', 'x'], [export_command]) == 2
+    assert run(['export', 'a', '--random-weights', 'tiny', '--out', 'x'], [export_command]) == 2
+    assert capsys.readouterr().err.count('either a CHECKPOINT or --random-weights') == 2
+
+
 def make_outputs(depth: float, pose: float) -> RawOutputs:
     """Return constant outputs of one view."""
     ones = np.ones((1, 4, 4), np.float32)
@@ -151,7 +217,7 @@ def make_outputs(depth: float, pose: float) -> RawOutputs:
 
 
 def test_depth_error_is_relative_and_pose_error_absolute() -> None:
-    errors = compare_outputs(make_outputs(10, 2), make_outputs(11, 2.5), 'f32')
+    errors = compare_outputs(make_outputs(10, 2), make_outputs(11, 2.5), 'fp32')
 
     assert errors['depth'].max == pytest.approx(0.1)
     assert errors['pose_encoding'].mean == pytest.approx(0.5)
@@ -180,5 +246,6 @@ def test_backends_that_disagree_are_refused(tiny_card: Path) -> None:
     right = open_torch(card)
     wrong = Wrong(card, right._network)
 
-    with pytest.raises(BackendError, match=r'wrong \(f32\) and torch disagree on tiny: depth'):
-        check_parity(right, wrong, 'f32')
+    images = textured_images(2, card.input_hw)
+    with pytest.raises(BackendError, match=r'wrong of tiny \(fp32\) and torch disagree on depth'):
+        check_parity(right, wrong, 'fp32', images)

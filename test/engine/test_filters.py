@@ -17,6 +17,7 @@ from moe3d_engine.evaluation.filters import depth_edge_score
 from moe3d_engine.evaluation.filters import keep_at
 from moe3d_engine.evaluation.filters import radius_outliers
 from moe3d_engine.evaluation.filters import ror_score
+from moe3d_engine.evaluation.filters import shadow_score
 from moe3d_engine.evaluation.filters import sor_score
 from moe3d_engine.evaluation.filters import statistical_outliers
 
@@ -144,3 +145,18 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         ror_score(np.zeros((4, 3)), 0.0)
     with pytest.raises(ShapeError, match=r'\(4, 2\)'):
         sor_score(np.zeros((4, 2)), 1)
+
+
+def test_shadow_score_finds_the_curtain_between_two_walls() -> None:
+    z = np.full((7, 9), 2.0, np.float32)
+    z[:, 5:] = 1.0
+    z[:, 4] = 1.5
+    rows, columns = np.indices(z.shape)
+    points = np.stack([(columns - 4) * z / 40, (rows - 3) * z / 40, z], -1)
+
+    score = shadow_score(points)
+
+    np.testing.assert_allclose(score[:, :3], -2.0, atol=1e-6)
+    assert (score[:, 4] > -0.2).all()
+    points[3, 4] = np.nan
+    assert np.isnan(shadow_score(points)[3, 3:6]).all()

@@ -117,3 +117,12 @@ def test_trajectory_error_is_zero_for_a_similar_trajectory_and_sees_a_shifted_ca
 def test_poses_of_different_number_are_refused() -> None:
     with pytest.raises(ShapeError, match='N >= 2'):
         relative_pose_auc(np.zeros((3, 4, 4)), np.zeros((2, 4, 4)))
+
+
+def test_trajectory_on_one_line_is_refused() -> None:
+    pytest.importorskip('evo')
+    line = np.tile(np.eye(4), (5, 1, 1))
+    line[:, 0, 3] = np.arange(5)
+
+    with pytest.raises(ShapeError, match='one line'):
+        trajectory_errors(line, line)

@@ -9,6 +9,9 @@ import signal
 import subprocess
 
 from moe3d_engine.backends.open import open_backend
+from moe3d_engine.bags import choose_camera
+from moe3d_engine.bags import read_decoded
+from moe3d_engine.bags import read_topics
 from moe3d_engine.image_messages import decode_raw
 from moe3d_engine.messages import Message
 from moe3d_engine.messages import stamp_ns
@@ -16,9 +19,6 @@ from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.preprocess import fit_geometry
 from moe3d_engine.types import View
-from moe3d_ros.bags import choose_camera
-from moe3d_ros.bags import read_decoded
-from moe3d_ros.bags import read_topics
 from moe3d_ros.demo import read_diagnostics
 from moe3d_ros.demo_frames import read_published
 from moe3d_ros.demo_frames import rerun

@@ -9,11 +9,11 @@ import signal
 import subprocess
 import time
 
+from moe3d_engine.bags import OfferedQos
+from moe3d_engine.bags import read_messages
+from moe3d_engine.bags import read_topics
 from moe3d_engine.errors import InputError
-from moe3d_ros.bags import BagWriter
-from moe3d_ros.bags import OfferedQos
-from moe3d_ros.bags import read_messages
-from moe3d_ros.bags import read_topics
+from moe3d_ros.bag_writer import BagWriter
 from moe3d_ros.demo_bag import CAMERA_INFO_TOPIC
 from moe3d_ros.demo_bag import DEPTH_TOPIC
 from moe3d_ros.demo_bag import IMAGE_TOPIC

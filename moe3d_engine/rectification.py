@@ -9,13 +9,13 @@ import cv2
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import crop_intrinsics
 from moe3d_engine.geometry.cameras import scale_intrinsics
+from moe3d_engine.messages import Message
 from moe3d_engine.preprocess import fit_view
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CameraInfo
 
 # Distortion model -> numbers of coefficients that it may have (REP 104, OpenCV).
 _MODELS = {'plumb_bob': (4, 5), 'rational_polynomial': (8, 12, 14), 'equidistant': (4,)}
@@ -49,7 +49,7 @@ class Rectifier:
         return seen
 
 
-def calibration_key(info: CameraInfo) -> tuple[object, ...]:
+def calibration_key(info: Message) -> tuple[object, ...]:
     """Return what two camera_infos have in common if one rectifier serves both."""
     roi = info.roi
     return (
@@ -59,7 +59,7 @@ def calibration_key(info: CameraInfo) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def open_rectifier(info: CameraInfo, image_hw: tuple[int, int]) -> Rectifier:
+def open_rectifier(info: Message, image_hw: tuple[int, int]) -> Rectifier:
     """
     Return the rectifier of a camera_info for images of size (H, W).
 
@@ -93,7 +93,7 @@ def open_rectifier(info: CameraInfo, image_hw: tuple[int, int]) -> Rectifier:
     return Rectifier(intrinsics, maps)
 
 
-def _check_size(info: CameraInfo, image_hw: tuple[int, int]) -> None:
+def _check_size(info: Message, image_hw: tuple[int, int]) -> None:
     """Raise InputError unless the camera_info is of images of this size."""
     height = (info.roi.height or info.height) // max(1, info.binning_y)
     width = (info.roi.width or info.width) // max(1, info.binning_x)
@@ -105,7 +105,7 @@ def _check_size(info: CameraInfo, image_hw: tuple[int, int]) -> None:
         )
 
 
-def _of_image(matrix: Float64Array, info: CameraInfo) -> Float64Array | None:
+def _of_image(matrix: Float64Array, info: Message) -> Float64Array | None:
     """Return a 3x3 of K or P in pixels of the cut and binned image; None if it is not valid."""
     focal = matrix[0, 0], matrix[1, 1]
     if not np.isfinite(matrix).all() or min(focal) <= 0.0:
@@ -116,7 +116,7 @@ def _of_image(matrix: Float64Array, info: CameraInfo) -> Float64Array | None:
 
 
 def _undistortion(
-    info: CameraInfo,
+    info: Message,
     raw_intrinsics: Float64Array,
     distortion: Float64Array,
     rotation: Float64Array,

@@ -1,4 +1,4 @@
-"""Bags on disk: which topics they hold, their serialized messages in log order, new MCAP bags."""
+"""Bags on disk, without ROS: which topics they hold, and their messages in log order."""
 
 from __future__ import annotations
 
@@ -20,21 +20,14 @@ from moe3d_engine.messages import IMAGE
 from moe3d_engine.messages import Message
 from rosbags.highlevel import AnyReader
 from rosbags.highlevel.anyreader import AnyReaderError
-from rosbags.interfaces import Qos
 from rosbags.interfaces import QosDurability
-from rosbags.interfaces import QosHistory
-from rosbags.interfaces import QosLiveliness
 from rosbags.interfaces import QosReliability
-from rosbags.interfaces import QosTime
-from rosbags.rosbag2 import StoragePlugin
-from rosbags.rosbag2 import Writer
+from rosbags.rosbag2 import ReaderError
 from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
-
-_FOREVER = QosTime(9223372036, 854775807)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,7 @@ def read_topics(path: Path) -> dict[str, BagTopic]:
     InputError
         If the bag cannot be read.
     """
-    with _open_reader(path) as reader:
+    with open_bag(path) as reader:
         by_name: dict[str, list[Connection]] = {}
         for connection in reader.connections:
             by_name.setdefault(connection.topic, []).append(connection)
@@ -106,7 +99,7 @@ def read_messages(path: Path, topics: Collection[str] | None = None) -> Iterator
     InputError
         If the bag cannot be read.
     """
-    with _open_reader(path) as reader:
+    with open_bag(path) as reader:
         for connection, log_ns, data in _messages(reader, topics):
             yield BagMessage(connection.topic, log_ns, bytes(data))
 
@@ -120,7 +113,7 @@ def read_decoded(path: Path, topics: Collection[str]) -> Iterator[tuple[str, int
     InputError
         If the bag cannot be read.
     """
-    with _open_reader(path) as reader:
+    with open_bag(path) as reader:
         for connection, log_ns, data in _messages(reader, topics):
             yield connection.topic, log_ns, reader.deserialize(data, connection.msgtype)
 
@@ -130,6 +123,16 @@ def serialized_stamp_ns(data: bytes) -> int:
     order = '<' if data[1] & 1 else '>'
     sec, nanosec = struct.unpack_from(f'{order}iI', data, 4)
     return int(sec) * 1_000_000_000 + int(nanosec)
+
+
+def listing(topics: Mapping[str, BagTopic]) -> str:
+    """Return the topics with their types, for a message to people."""
+    return ', '.join(f'{name} ({topics[name].type})' for name in sorted(topics)) or 'nothing'
+
+
+def beside_image(image_topic: str, name: str) -> str:
+    """Return the topic of this name in the namespace of an image topic, raw or compressed."""
+    return f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{name}'
 
 
 def choose_camera(
@@ -153,78 +156,23 @@ def choose_camera(
     topics = read_topics(path)
     for asked in (image, camera_info, depth):
         if asked is not None and asked not in topics:
-            raise InputError(f'{path} has no topic {asked}. It has: {", ".join(sorted(topics))}.')
-    first = _first_messages(path, topics)
+            raise InputError(f'{path} has no topic {asked}. It has: {listing(topics)}.')
+    first = first_messages(path, topics.values())
     image = image or _choose_image(path, first, topics)
     camera_info = camera_info or _choose_camera_info(path, image, topics)
-    if depth is None:
+    if depth is None and camera_info in first:
         candidates = sorted(name for name in first if _is_ground_truth(name, first, camera_info))
         depth = candidates[0] if candidates else None
     return CameraTopics(image, camera_info, depth)
 
 
-class BagWriter:
-    """
-    Writes a new MCAP bag.
-
-    Parameters
-    ----------
-    path : folder of the bag; it must not exist, its parents may.
-
-    Raises
-    ------
-    InputError
-        If the folder exists.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if path.exists():
-            raise InputError(f'The bag {path} exists already. Remove it or name another.')
-        self._typestore = get_typestore(Stores.LATEST)
-        self._writer: Writer | None = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.open()
-        self._connections: dict[str, Connection] = {}
-
-    def knows_type(self, type_name: str) -> bool:
-        """Return whether messages of this type can be written."""
-        return type_name in self._typestore.fielddefs
-
-    def add_topic(self, name: str, type_name: str, qos: OfferedQos) -> None:
-        """Announce a topic and the QoS that its publishers offer."""
-        assert self._writer is not None
-        self._connections[name] = self._writer.add_connection(
-            name, type_name, typestore=self._typestore, offered_qos_profiles=[_to_bag_qos(qos)]
-        )
-
-    def write(self, topic: str, log_ns: int, data: bytes) -> None:
-        """Append a serialized message of an announced topic."""
-        assert self._writer is not None
-        self._writer.write(self._connections[topic], log_ns, data)
-
-    def serialize(self, message: Message, type_name: str) -> bytes:
-        """Serialize a message object made of `self.types`."""
-        return bytes(self._typestore.serialize_cdr(message, type_name))
-
-    @property
-    def types(self) -> Mapping[str, Message]:
-        """The message classes by type name."""
-        types: Mapping[str, Message] = self._typestore.types
-        return types
-
-    def close(self) -> None:
-        """Finish the bag; a second call does nothing."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
-
 @contextmanager
-def _open_reader(path: Path) -> Iterator[AnyReader]:
+def open_bag(path: Path) -> Iterator[AnyReader]:
     """Open a bag and turn what rosbags raises into InputError."""
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
             yield reader
-    except (AnyReaderError, OSError) as error:
+    except (AnyReaderError, ReaderError, OSError) as error:
         raise InputError(f'The bag {path} cannot be read: {error}') from error
 
 
@@ -248,46 +196,38 @@ def _offered_qos(connections: Collection[Connection]) -> OfferedQos:
     )
 
 
-def _to_bag_qos(qos: OfferedQos) -> Qos:
-    """Return the profile that the bag's metadata hold."""
-    return Qos(
-        history=QosHistory.KEEP_LAST,
-        depth=qos.depth,
-        reliability=QosReliability.RELIABLE if qos.reliable else QosReliability.BEST_EFFORT,
-        durability=QosDurability.TRANSIENT_LOCAL
-        if qos.transient_local
-        else QosDurability.VOLATILE,
-        deadline=_FOREVER,
-        lifespan=_FOREVER,
-        liveliness=QosLiveliness.AUTOMATIC,
-        liveliness_lease_duration=_FOREVER,
-        avoid_ros_namespace_conventions=False,
-    )
-
-
-def _first_messages(path: Path, topics: dict[str, BagTopic]) -> dict[str, Message]:
+def first_messages(path: Path, topics: Collection[BagTopic]) -> dict[str, Message]:
     """Return the first message of each image and camera_info topic."""
     first: dict[str, Message] = {}
-    with _open_reader(path) as reader:
-        for topic in topics.values():
+    with open_bag(path) as reader:
+        for topic in topics:
             if topic.type in (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO):
-                connection, _, data = next(_messages(reader, [topic.name]))
-                first[topic.name] = reader.deserialize(data, connection.msgtype)
+                for connection, _, data in _messages(reader, [topic.name]):
+                    first[topic.name] = reader.deserialize(data, connection.msgtype)
+                    break
     return first
 
 
-def _choose_image(path: Path, first: dict[str, Message], topics: dict[str, BagTopic]) -> str:
-    """Return the likeliest colour topic."""
-    colour = [
+def is_depth(image: Message) -> bool:
+    """Return whether an Image or CompressedImage holds depth."""
+    encoding: str = image.encoding if hasattr(image, 'encoding') else image.format
+    return encoding.startswith(DEPTH_ENCODINGS) or 'compressedDepth' in encoding
+
+
+def colour_topics(topics: Mapping[str, BagTopic], first: Mapping[str, Message]) -> list[str]:
+    """Return the topics of colour images, given the first message of each image topic."""
+    return [
         name
         for name, message in first.items()
-        if (topics[name].type == IMAGE and message.encoding not in DEPTH_ENCODINGS)
-        or (topics[name].type == COMPRESSED_IMAGE and 'compressedDepth' not in message.format)
+        if topics[name].type in (IMAGE, COMPRESSED_IMAGE) and not is_depth(message)
     ]
+
+
+def _choose_image(path: Path, first: Mapping[str, Message], topics: Mapping[str, BagTopic]) -> str:
+    """Return the likeliest colour topic."""
+    colour = colour_topics(topics, first)
     if not colour:
-        raise InputError(
-            f'{path} has no colour images. It has: {", ".join(sorted(topics)) or "nothing"}.'
-        )
+        raise InputError(f'{path} has no colour images. It has: {listing(topics)}.')
 
     def rank(name: str) -> tuple[bool, bool, str]:
         is_raw = topics[name].type == IMAGE
@@ -298,7 +238,7 @@ def _choose_image(path: Path, first: dict[str, Message], topics: dict[str, BagTo
 
 def _choose_camera_info(path: Path, image: str, topics: dict[str, BagTopic]) -> str:
     """Return the camera_info beside an image topic, or the only one of the bag."""
-    beside = image.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
+    beside = beside_image(image, 'camera_info')
     found = [topic.name for topic in topics.values() if topic.type == CAMERA_INFO]
     if beside in found:
         return beside

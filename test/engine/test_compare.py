@@ -1,0 +1,136 @@
+"""A blurred model is called worse with an interval; the same run in another order is equal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import json
+from pathlib import Path
+
+from moe3d_engine.cli import evaluate_compare
+from moe3d_engine.errors import InputError
+from moe3d_engine.evaluation import boundary_f1
+from moe3d_engine.evaluation import boundary_f1_moge
+from moe3d_engine.evaluation.compare import compare_records
+from moe3d_engine.evaluation.compare import unmatched_frames
+from moe3d_engine.evaluation.flying_points import flying_points
+from moe3d_engine.evaluation.record import EvaluationRecord
+from moe3d_engine.evaluation.record import Figures
+from moe3d_engine.evaluation.record import FrameRecord
+from moe3d_engine.evaluation.record import PUBLISHED
+import numpy as np
+import pytest
+
+pytest.importorskip('scipy')
+
+from moe3d_engine.evaluation.ibims import depth_boundary_errors
+from moe3d_engine.evaluation.ibims import depth_edges
+from scipy.ndimage import gaussian_filter
+
+NUM_FRAMES = 40
+
+
+def scene(seed: int) -> np.ndarray:
+    """Return a wall with three boxes before it, (48, 64) float32."""
+    rng = np.random.default_rng(seed)
+    depth = np.full((48, 64), 4.0, np.float32)
+    for _ in range(3):
+        top, left = rng.integers(4, 28), rng.integers(4, 44)
+        depth[top : top + 14, left : left + 14] = rng.uniform(1.0, 3.0)
+    return depth
+
+
+def judge(depth: np.ndarray, truth: np.ndarray) -> Figures:
+    shares = {}
+    for levels in ('gt', 'pred'):
+        parts = flying_points(depth[None], truth[None], levels=levels)
+        judged = parts.boundary - parts.dropped - parts.collapsed
+        shares[f'flying_{levels}'] = (float(parts.flying), float(judged))
+    errors = depth_boundary_errors(depth, depth_edges(truth))
+    means = {
+        'boundary_f1': boundary_f1(depth, truth),
+        'boundary_f1_moge': boundary_f1_moge(depth, truth, np.ones(truth.shape, bool), 1),
+        'dbe_accuracy_px': errors.accuracy_px,
+        'dbe_completeness_px': errors.completeness_px,
+        'abs_rel': float(np.mean(np.abs(depth - truth) / truth)),
+    }
+    return Figures(means, shares)
+
+
+def run(sigma: float) -> EvaluationRecord:
+    frames = []
+    for seed in range(NUM_FRAMES):
+        truth = scene(seed)
+        noise = np.random.default_rng(seed).normal(1.0, 0.002, truth.shape)
+        depth = gaussian_filter(truth * noise, sigma).astype(np.float32)
+        frames.append(FrameRecord(str(seed), methods={PUBLISHED: judge(depth, truth)}))
+    return EvaluationRecord('views', {'data': 'boxes'}, tuple(frames))
+
+
+@pytest.fixture(scope='module')
+def sharp() -> EvaluationRecord:
+    return run(0.0)
+
+
+@pytest.fixture(scope='module')
+def blurred() -> EvaluationRecord:
+    return run(2.0)
+
+
+def test_blurred_depth_is_worse_by_every_boundary_and_flying_figure(
+    sharp: EvaluationRecord, blurred: EvaluationRecord
+) -> None:
+    rows = {row.name: row for row in compare_records(sharp, blurred)}
+
+    judged = {'boundary_f1', 'boundary_f1_moge', 'flying_gt', 'flying_pred'}
+    judged |= {'dbe_accuracy_px', 'dbe_completeness_px', 'abs_rel'}
+    assert set(rows) == judged
+    for row in rows.values():
+        assert row.verdict == 'worse', row
+        assert row.low * row.high > 0, row
+        assert row.low <= row.b - row.a <= row.high, row
+    assert {row.verdict for row in compare_records(blurred, sharp)} == {'better'}
+
+
+def test_shuffled_run_is_equal(sharp: EvaluationRecord) -> None:
+    shuffled = replace(sharp, frames=sharp.frames[::-1])
+
+    rows = compare_records(sharp, shuffled)
+
+    assert {(row.verdict, row.low, row.high) for row in rows} == {('equal', 0.0, 0.0)}
+
+
+def test_frames_of_one_run_only_are_named_and_left_out(sharp: EvaluationRecord) -> None:
+    shorter = replace(sharp, frames=(*sharp.frames[1:], FrameRecord('0', dropped='busy')))
+
+    assert unmatched_frames(sharp, shorter) == {'only_a': ['0'], 'only_b': []}
+    assert {row.frames for row in compare_records(sharp, shorter)} == {NUM_FRAMES - 1}
+
+
+def test_runs_over_different_data_are_refused(sharp: EvaluationRecord) -> None:
+    with pytest.raises(InputError, match='different data'):
+        compare_records(sharp, replace(sharp, configuration={'data': 'spheres'}))
+    with pytest.raises(InputError, match='in common'):
+        compare_records(sharp, replace(sharp, frames=()))
+
+
+def test_command_compares_records_on_disk(
+    sharp: EvaluationRecord,
+    blurred: EvaluationRecord,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from argparse import ArgumentParser
+
+    paths = [tmp_path / 'a.json', tmp_path / 'b.json']
+    for record, path in zip((sharp, blurred), paths, strict=True):
+        record.write(path)
+    parser = ArgumentParser()
+    evaluate_compare.add_arguments(parser)
+    args = parser.parse_args(['--compare', *map(str, paths)])
+    args.out, args.json = tmp_path / 'out', False
+
+    assert evaluate_compare.execute(args) == 0
+
+    assert '| worse |' in capsys.readouterr().out
+    written = json.loads((tmp_path / 'out' / 'compare.json').read_text())
+    assert {row['verdict'] for row in written['figures']} == {'worse'}
