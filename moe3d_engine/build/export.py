@@ -24,6 +24,7 @@ from moe3d_engine.build.quantize import QUANTIZED
 from moe3d_engine.build.rounding import RoundedBackend
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import load_weights
 from moe3d_engine.model.checkpoint import save_weights
 from moe3d_engine.preprocess import to_network
@@ -176,3 +177,11 @@ def _check_precision(
     backend.close()
     backend.check_range()
     return check_outputs(expected, found, precision, f'OpenVINO on {card.name}')
+
+
+def random_network(name: str) -> Moe3dNet:
+    """Return a network of a preset with random weights, always the same."""
+    torch.manual_seed(0)
+    network = Moe3dNet(preset(name))
+    network.break_symmetry(0)
+    return network

@@ -103,17 +103,10 @@ def execute(args: argparse.Namespace) -> int:
 
 def open_network(checkpoint: Path | None, random_preset: str | None) -> Moe3dNet:
     """Return the network of a checkpoint, or a random one of a preset."""
-    from moe3d_engine.model import Moe3dNet
-    from moe3d_engine.model import preset
+    from moe3d_engine.build.export import random_network
     from moe3d_engine.model.checkpoint import load_weights
-    import torch
 
-    if checkpoint is not None:
-        return load_weights(checkpoint)
-    torch.manual_seed(0)
-    network = Moe3dNet(preset(random_preset or ''))
-    network.break_symmetry(0)
-    return network
+    return random_network(random_preset or '') if checkpoint is None else load_weights(checkpoint)
 
 
 def read_calibration(folder: Path, input_hw: tuple[int, ...]) -> Float32Array:

