@@ -2,52 +2,67 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 import math
 from pathlib import Path
 from typing import Any
 
 from moe3d_engine.evaluation.record import DIRECTIONS
 from moe3d_engine.evaluation.record import EvaluationRecord
+from moe3d_engine.evaluation.report_html import cell
+from moe3d_engine.evaluation.report_html import definitions
+from moe3d_engine.evaluation.report_html import flatten
+from moe3d_engine.evaluation.report_html import images
+from moe3d_engine.evaluation.report_html import page
+from moe3d_engine.evaluation.report_html import table
 from moe3d_engine.evaluation.report_pictures import draw_cloud
 from moe3d_engine.evaluation.report_pictures import draw_frame
 from moe3d_engine.evaluation.report_pictures import draw_frames
 from moe3d_engine.evaluation.report_pictures import draw_latency
+from moe3d_engine.evaluation.report_pictures import draw_overview
 from moe3d_engine.evaluation.report_pictures import draw_record_reliability
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import UInt8Array
 from numpy.typing import NDArray
 
+ARROWS = {+1: ' ↑', -1: ' ↓', 0: ''}  # the better side
 MEANINGS = {
     'abs_rel': 'mean |d - g| / g, metres as they are',
     'abs_rel_median': 'the same after one median scale',
-    'delta1': 'share of pixels with a ratio below 1.25',
+    'sq_rel': 'mean (d - g)² / g',
+    'rmse': 'root of the mean squared error of depth, in metres',
+    'log_rmse': 'root of the mean squared error of log depth',
+    'delta1': 'share of pixels whose ratio to the truth is below 1.25',
+    'delta2': 'the same below 1.25²',
+    'delta3': 'the same below 1.25³',
     'boundary_f1': "Depth Pro's scale-invariant F1 of depth boundaries",
-    'flying_gt': 'boundary pixels between the true surfaces',
-    'flying_pred': "boundary pixels between the prediction's own surfaces",
-    'collapsed': 'boundary pixels where the prediction shows no step',
-    'retained': 'pixels that are published',
-    'retained_boundary': 'boundary pixels that are published',
-    'ate_rmse_m': 'positions after one similarity, evo',
+    'boundary_f1_moge': "MoGe-2's F1 of depth boundaries",
+    'dbe_accuracy_px': 'iBims-1: distance of predicted edges to true ones, in pixels',
+    'dbe_completeness_px': 'iBims-1: distance of true edges to predicted ones, in pixels',
+    'flying_gt': 'share of judged boundary pixels that lie between the true surfaces',
+    'flying_pred': "share that lies between the prediction's own two surfaces",
+    'collapsed': 'share of boundary pixels where the prediction shows no step',
+    'edge_chamfer_m': 'Chamfer distance of the points near depth edges, in metres',
+    'near_surface': 'share of points near boundaries that lie on a true surface',
+    'retained': 'share of pixels that are published',
+    'retained_boundary': 'share of boundary pixels that are published',
+    'acc_mean': 'mean distance of predicted points to the true ones',
+    'acc_median': 'median distance of predicted points to the true ones',
+    'comp_mean': 'mean distance of true points to the predicted ones',
+    'comp_median': 'median distance of true points to the predicted ones',
+    'nc_mean': 'mean agreement of normals, 1 = equal',
+    'nc_median': 'median agreement of normals',
+    'f_score': 'harmonic mean of precision and recall of points within a distance',
+    'ate_rmse_m': 'error of positions after one similarity, in metres',
+    'rpe_translation_rmse_m': 'error of the way from frame to frame, in metres',
+    'rpe_rotation_rmse_deg': 'error of the turn from frame to frame, in degrees',
     'auc30': 'area under the accuracy of relative poses up to 30 degrees',
-    'acc_mean': 'distance of predicted points to the true ones',
-    'comp_mean': 'distance of true points to the predicted ones',
+    'tsdf_precision': 'share of the fused surface that lies near the true one',
+    'free_space_violation': 'share of points that stand in space known to be free',
+    'costmap_false_positive': 'share of free cells of a floor plan that are called occupied',
 }
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
-       color: #222; background: #fff }
-h1 { font-size: 1.5rem }
-h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd }
-table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .7rem; border-bottom: 1px solid #eee; text-align: right }
-th:first-child, td:first-child { text-align: left } th { background: #f6f6f6 }
-img { max-width: 100%; display: block; margin: .6rem 0 } .note { color: #666 }
-"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +107,7 @@ def write_report(
 
     Parameters
     ----------
-    folder : is made where it is missing.
+    folder : is made where it is missing. `report.png` in it shows the whole on one sheet.
     record : also written, as `evaluation.json`.
     pictures : the worst frames, say, worst first.
     cloud : of one frame, seen from the side; flying points are red.
@@ -103,109 +118,86 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     record.write(folder / 'evaluation.json')
-    worst = [(f'frame-{number}.png', picture) for number, picture in enumerate(pictures)]
-    for name, picture in worst:
-        draw_frame(
-            folder / name,
-            f'{picture.key}   AbsRel {_number(picture.abs_rel)}',
-            picture.rgb,
-            picture.depth,
-            picture.depth_gt,
-            picture.boundary_confidence,
-        )
+    draw_overview(folder / 'report.png', record, pictures, cloud)
+    worst = [f'frame-{number}.png' for number in range(len(pictures))]
+    for name, picture in zip(worst, pictures, strict=True):
+        draw_frame(folder / name, picture)
     drawn = {
         'frames.png': draw_frames(folder / 'frames.png', record),
         'reliability.png': draw_record_reliability(folder / 'reliability.png', record),
         'latency.png': draw_latency(folder / 'latency.png', record),
-        'cloud.png': cloud is not None
-        and draw_cloud(folder / 'cloud.png', cloud.points, cloud.flying),
+        'cloud.png': draw_cloud(folder / 'cloud.png', cloud),
     }
+
+    def shown(name: str) -> str:
+        return images(folder, [name]) if drawn[name] else ''
+
     sections = [
         ('Figures', _summary(record)),
-        (
-            'Frames',
-            _counts(record) + _images(folder, ['frames.png'] if drawn['frames.png'] else []),
-        ),
-        ('Worst frames', _images(folder, [name for name, _ in worst])),
-        ('Cloud from the side, flying points in red', _images(folder, _made(drawn, 'cloud.png'))),
-        ('Boundary confidence', _images(folder, _made(drawn, 'reliability.png'))),
-        ('Latency', _images(folder, _made(drawn, 'latency.png')) + _mapping(record.timings)),
-        ('What was run', _mapping(record.configuration)),
+        ('Frames', _counts(record) + shown('frames.png')),
+        ('Worst frames', images(folder, worst)),
+        ('Cloud from the side and from above, flying points in red', shown('cloud.png')),
+        ('Boundary confidence', shown('reliability.png')),
+        ('Times', shown('latency.png') + _timings(record.timings)),
+        ('What was run', _configuration(record.configuration)),
     ]
-    body = ''.join(f'<h2>{escape(title)}</h2>{html}' for title, html in sections if html)
-    title = f'moe3d evaluation: {record.kind}'
-    path = folder / 'report.html'
-    path.write_text(
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<style>{STYLE}</style><h1>{escape(title)}</h1>{body}</html>\n'
+    subtitle = ' on '.join(
+        str(record.configuration[name])
+        for name in ('weights', 'bag')
+        if name in record.configuration
     )
+    path = folder / 'report.html'
+    path.write_text(page(f'moe3d evaluation: {record.kind}', subtitle, sections), encoding='utf-8')
     return path
 
 
-def _made(drawn: Mapping[str, bool], name: str) -> list[str]:
-    """Return a picture's name if it was drawn."""
-    return [name] if drawn[name] else []
-
-
 def _summary(record: EvaluationRecord) -> str:
-    """Return the figures by method, and those of the sequence, as tables."""
+    """Return the figures by method with their times, those of the sequence, and what they are."""
     summary = record.summary()
-    names = [n for n in DIRECTIONS if any(n in figures for figures in summary.values())]
+    found = list(dict.fromkeys(name for figures in summary.values() for name in figures))
+    names = [n for n in DIRECTIONS if n in found] + [n for n in found if n not in DIRECTIONS]
+    milliseconds = record.timings.get('median_ms', {})
+    times = ['ms'] if any(method in milliseconds for method in summary) else []
     rows = [
-        [method, *(_number(figures.get(name, math.nan)) for name in names)]
+        [method, *(cell(figures.get(name, math.nan)) for name in names)]
+        + [cell(milliseconds.get(method)) for _ in times]
         for method, figures in summary.items()
     ]
-    html = _table(['', *names], rows) if rows else ''
+    html = table(['method', *map(_with_arrow, names), *times], rows) if rows else ''
     if record.sequence:
-        html += _table(['sequence', ''], [[k, _number(v)] for k, v in record.sequence.items()])
-    known = [*names, *record.sequence]
-    meanings = [f'{escape(n)}: {escape(MEANINGS[n])}' for n in known if n in MEANINGS]
-    return html + f'<p class="note">{"; ".join(meanings)}.</p>' if meanings else html
+        rows = [[_with_arrow(name), cell(value)] for name, value in record.sequence.items()]
+        html += table(['whole sequence', ''], rows)
+    known = {n: MEANINGS[n] for n in dict.fromkeys([*names, *record.sequence]) if n in MEANINGS}
+    if times:
+        known['ms'] = 'median time of a method on one frame, in milliseconds'
+    note = '<p class="note">↑ more is better, ↓ less is better.</p>' if known else ''
+    return html + note + definitions(known)
+
+
+def _with_arrow(name: str) -> str:
+    """Return the name of a figure with its better side."""
+    return name + ARROWS[DIRECTIONS.get(name, 0)]
 
 
 def _counts(record: EvaluationRecord) -> str:
-    """Return what became of the frames that came in."""
+    """Return what became of the frames that came in, and why."""
     counts = record.counts()
-    reasons = ', '.join(f'{escape(k)}: {v}' for k, v in counts['dropped'].items()) or 'none'
-    return (
-        f'<p>{counts["in"]} in = {counts["published"]} published + '
-        f'{sum(counts["dropped"].values())} dropped ({reasons}).</p>'
-    )
+    rows = [['in', str(counts['in'])], ['published', str(counts['published'])]]
+    rows += [[f'dropped: {reason}', str(count)] for reason, count in counts['dropped'].items()]
+    return table(['frames', ''], rows)
 
 
-def _images(folder: Path, names: Iterable[str]) -> str:
-    """Return pictures that are part of the page."""
-    return ''.join(
-        f'<img alt="{escape(name)}" src="data:image/png;base64,'
-        f'{base64.b64encode((folder / name).read_bytes()).decode()}">'
-        for name in names
-    )
+def _timings(timings: Mapping[str, Any]) -> str:
+    """Return timings as a table; series are left to the pictures and the JSON."""
+    rows = [
+        [name, cell(value)]
+        for name, value in flatten(timings).items()
+        if not isinstance(value, (list, tuple))
+    ]
+    return table(['time', ''], rows) if rows else ''
 
 
-def _mapping(values: Mapping[str, Any]) -> str:
-    """Return settings or timings as a table; lists are left to the pictures and the JSON."""
-    rows = []
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            inner = {f'{name}.{key}': item for key, item in value.items()}
-            rows += [[k, _text(v)] for k, v in inner.items() if not isinstance(v, (list, tuple))]
-        elif not isinstance(value, (list, tuple)):
-            rows.append([name, _text(value)])
-    return _table(['', ''], rows) if rows else ''
-
-
-def _text(value: object) -> str:
-    """Return a setting or a figure as text."""
-    return _number(value) if isinstance(value, float) else str(value)
-
-
-def _number(value: float) -> str:
-    """Return a figure, empty where there is none."""
-    return '' if math.isnan(value) else f'{value:.4g}'
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table; all text is escaped."""
-    lines = [f'<tr>{"".join(f"<th>{escape(cell)}</th>" for cell in head)}</tr>']
-    lines += [f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>' for row in rows]
-    return f'<table>{"".join(lines)}</table>'
+def _configuration(configuration: Mapping[str, Any]) -> str:
+    """Return every setting, version and hash."""
+    rows = [[name, cell(value)] for name, value in flatten(configuration).items()]
+    return table(['setting', ''], rows, text=True) if rows else ''
