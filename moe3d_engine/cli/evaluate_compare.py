@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from moe3d_engine.evaluation.compare import Comparison
 
 
+MAX_NAMED = 10  # frames in one run only, on the screen; compare.json names all
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the two records."""
     group = parser.add_argument_group('comparison of two runs')
@@ -35,15 +38,21 @@ def execute(args: argparse.Namespace) -> int:
     unmatched = unmatched_frames(a, b)
     report = {'figures': [asdict(row) for row in rows], **unmatched}
     text = format_table(rows)
-    left_out = sum(map(len, unmatched.values()))
-    if left_out:
-        text += f'\n{left_out} frames are in one run only and were left out.'
+    for run, keys in zip('AB', unmatched.values(), strict=True):
+        if keys:
+            text += f'\nOnly {run} has published, and left out: {name_frames(keys)}.'
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         (args.out / 'compare.json').write_text(json.dumps(report, indent=1) + '\n')
         (args.out / 'compare.md').write_text(text + '\n')
     print(json.dumps(report) if args.json else text)
     return 0
+
+
+def name_frames(keys: Sequence[str]) -> str:
+    """Return how many frames these are, and the first of them by name."""
+    more = ', ...' if len(keys) > MAX_NAMED else ''
+    return f'{len(keys)} frames ({", ".join(keys[:MAX_NAMED])}{more})'
 
 
 def format_table(rows: Sequence[Comparison]) -> str:

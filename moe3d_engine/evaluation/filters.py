@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+DA3_CONFIDENCE = 1.05
+DA3_PERCENTILES = (40, 90)
+
 
 def depth_edge_score(depth: Float32Array) -> Float64Array:
     """
@@ -143,6 +146,25 @@ def radius_outliers(points: Float32Array, nb_points: int, radius: float) -> NDAr
 def confidence_score(confidence: Float32Array) -> Float64Array:
     """Return minus the confidence: VGGT's filter, which keeps the most confident percentile."""
     return -confidence.astype(np.float64)
+
+
+def da3_confidence_mask(confidence: Float32Array) -> NDArray[np.bool_]:
+    """
+    Return what Depth Anything 3's export removes: confidence below min(max(1.05, p40), p90).
+
+    Parameters
+    ----------
+    confidence : any shape, from 1 up as the network gives it; p40 and p90 are its percentiles.
+        What is not finite is removed.
+    """
+    known = confidence[np.isfinite(confidence)].astype(np.float64)
+    if not known.size:
+        return np.ones(confidence.shape, np.bool_)
+    lowest, highest = np.percentile(known, DA3_PERCENTILES)
+    keep: NDArray[np.bool_] = np.isfinite(confidence) & (
+        confidence >= min(max(DA3_CONFIDENCE, lowest), highest)
+    )
+    return ~keep
 
 
 def shadow_score(points: Float32Array) -> Float64Array:

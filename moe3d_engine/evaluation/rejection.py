@@ -39,7 +39,7 @@ def baseline_scores(
 
     Parameters
     ----------
-    depth : (V, H, W) before rejection.
+    depth : (V, H, W) before rejection; some of it finite.
     intrinsics : (V, 3, 3) in pixels of the depth.
     depth_confidence, agreement, boundary_confidence : (V, H, W), outputs of the network.
 
@@ -53,7 +53,7 @@ def baseline_scores(
     start = perf_counter()
     clouds = unproject_depth(depth, intrinsics)
     unproject_ms = 1e3 * (perf_counter() - start)
-    radius = ROR_RADIUS * float(np.median(depth))
+    radius = ROR_RADIUS * float(np.median(depth[np.isfinite(depth)]))
     on_pixels: dict[str, Callable[[], Float64Array]] = {
         'agreement': lambda: -agreement.astype(np.float64),
         'boundary confidence': lambda: -boundary_confidence.astype(np.float64),

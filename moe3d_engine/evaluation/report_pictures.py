@@ -1,4 +1,4 @@
-"""The pictures of a report; each function returns whether there was anything to draw."""
+"""The pictures of a report; those that may have nothing to draw return whether they had."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def draw_overview(
     return True
 
 
-def draw_frame(path: Path, picture: FramePicture) -> bool:
+def draw_frame(path: Path, picture: FramePicture) -> None:
     """Draw input, depth, relative error and boundary confidence of a frame side by side."""
     height, width = picture.depth.shape
     figure = _figure(14, 0.9 + 3.0 * height / width)
@@ -73,7 +73,6 @@ def draw_frame(path: Path, picture: FramePicture) -> bool:
     error = '' if np.isnan(picture.abs_rel) else f'   AbsRel {picture.abs_rel:.4g}'
     figure.suptitle(f'{picture.key}{error}', fontsize=10, parse_math=False)
     _write(figure, path)
-    return True
 
 
 def draw_frames(path: Path, record: EvaluationRecord) -> bool:
@@ -187,12 +186,13 @@ def _draw_points(cloud: CloudPicture, axis: int, axes: Any) -> None:  # noqa: AN
     axes.scatter(red[:, 2], red[:, axis], s=5, color=RED, label=label, **style)
     names = {1: ('from the side', 'y in m (down)'), 0: ('from above', 'x in m')}
     title, name = names[axis]
-    axes.set(xlim=_frame(cloud.points[:, 2]), ylim=_frame(cloud.points[:, axis]))
-    axes.set(xlabel='depth z in m', ylabel=name)
+    axes.autoscale_view()  # now, so that it does not undo the limits when it draws
+    axes.set_xlim(_frame(cloud.points[:, 2]), auto=True)
+    axes.set_ylim(_frame(cloud.points[:, axis])[::-1], auto=True)
     axes.set_aspect('equal', adjustable='datalim')
+    axes.set(xlabel='depth z in m', ylabel=name)
     axes.set_title(title, fontsize=9)
     axes.legend(loc='upper left', fontsize=8)
-    axes.invert_yaxis()
 
 
 def _draw_reliability(record: EvaluationRecord, axes: Any) -> None:  # noqa: ANN401

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip('scipy')
 
 from moe3d_engine.evaluation.filters import confidence_score
+from moe3d_engine.evaluation.filters import da3_confidence_mask
 from moe3d_engine.evaluation.filters import depth_edge_mask
 from moe3d_engine.evaluation.filters import depth_edge_score
 from moe3d_engine.evaluation.filters import keep_at
@@ -160,3 +161,28 @@ def test_shadow_score_finds_the_curtain_between_two_walls() -> None:
     assert (score[:, 4] > -0.2).all()
     points[3, 4] = np.nan
     assert np.isnan(shadow_score(points)[3, 3:6]).all()
+
+
+@pytest.mark.parametrize(
+    ('confidence', 'threshold'),
+    [
+        (np.arange(1.0, 2.01, 0.1), 1.4),  # the 40th percentile
+        (np.linspace(1.0, 1.1, 11), 1.05),  # the constant, above the 40th
+        (np.linspace(1.0, 1.01, 11), 1.009),  # the 90th percentile, below the constant
+    ],
+)
+def test_depth_anything_keeps_what_reaches_its_threshold(
+    confidence: np.ndarray, threshold: float
+) -> None:
+    removed = da3_confidence_mask(confidence)
+
+    np.testing.assert_array_equal(removed, confidence < threshold - 1e-9)
+    kept = keep_at(confidence_score(confidence), 1 - removed.mean())
+    np.testing.assert_array_equal(kept, ~removed)  # at its share of pixels it is the percentile
+
+
+def test_unknown_confidence_is_removed_and_moves_no_threshold() -> None:
+    confidence = np.array([np.nan, 1.0, 1.2, 1.4, np.inf, 1.6, 1.8])
+
+    np.testing.assert_array_equal(da3_confidence_mask(confidence), [1, 1, 1, 0, 1, 0, 0])
+    assert da3_confidence_mask(np.full(3, np.nan)).all()
