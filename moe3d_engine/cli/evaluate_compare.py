@@ -40,7 +40,7 @@ def execute(args: argparse.Namespace) -> int:
     text = format_table(rows)
     for run, keys in zip('AB', unmatched.values(), strict=True):
         if keys:
-            text += f'\nOnly {run} has published, and left out: {name_frames(keys)}.'
+            text += f'\nPublished by {run} alone and left out: {name_frames(keys)}'
     if args.out is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         (args.out / 'compare.json').write_text(json.dumps(report, indent=1) + '\n')
@@ -50,9 +50,9 @@ def execute(args: argparse.Namespace) -> int:
 
 
 def name_frames(keys: Sequence[str]) -> str:
-    """Return how many frames these are, and the first of them by name."""
-    more = ', ...' if len(keys) > MAX_NAMED else ''
-    return f'{len(keys)} frames ({", ".join(keys[:MAX_NAMED])}{more})'
+    """Return the first of these frames by name, and how many more there are."""
+    more = f' and {len(keys) - MAX_NAMED} more' if len(keys) > MAX_NAMED else ''
+    return ', '.join(keys[:MAX_NAMED]) + more
 
 
 def format_table(rows: Sequence[Comparison]) -> str:

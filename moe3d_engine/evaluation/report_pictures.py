@@ -98,7 +98,9 @@ def draw_record_reliability(path: Path, record: EvaluationRecord) -> bool:
     diagram, histogram = figure.subplots(1, 2)
     _draw_reliability(record, diagram)
     pixels = np.array(record.reliability['counts'], np.float64)
-    histogram.bar((np.arange(pixels.size) + 0.5) / pixels.size, pixels, 0.9 / pixels.size, color=BLUE)
+    histogram.bar(
+        (np.arange(pixels.size) + 0.5) / pixels.size, pixels, 0.9 / pixels.size, color=BLUE
+    )
     histogram.set(xlabel='boundary confidence', ylabel='pixels', xlim=(0, 1))
     _write(figure, path)
     return True

@@ -45,6 +45,7 @@ def judge(depth: np.ndarray, truth: np.ndarray) -> Figures:
         parts = flying_points(depth[None], truth[None], levels=levels)
         judged = parts.boundary - parts.dropped - parts.collapsed
         shares[f'flying_{levels}'] = (float(parts.flying), float(judged))
+        shares['collapsed'] = (float(parts.collapsed), float(parts.boundary))
     errors = depth_boundary_errors(depth, depth_edges(truth))
     means = {
         'boundary_f1': boundary_f1(depth, truth),
@@ -82,7 +83,7 @@ def test_blurred_depth_is_worse_by_every_boundary_and_flying_figure(
     rows = {row.name: row for row in compare_records(sharp, blurred)}
 
     judged = {'boundary_f1', 'boundary_f1_moge', 'flying_gt', 'flying_pred'}
-    judged |= {'dbe_accuracy_px', 'dbe_completeness_px', 'abs_rel'}
+    judged |= {'dbe_accuracy_px', 'dbe_completeness_px', 'collapsed', 'abs_rel'}
     assert set(rows) == judged
     for row in rows.values():
         assert row.verdict == 'worse', row
@@ -92,11 +93,48 @@ def test_blurred_depth_is_worse_by_every_boundary_and_flying_figure(
 
 
 def test_shuffled_run_is_equal(sharp: EvaluationRecord) -> None:
-    shuffled = replace(sharp, frames=sharp.frames[::-1])
+    order = np.random.default_rng(0).permutation(NUM_FRAMES)
+    shuffled = replace(sharp, frames=tuple(sharp.frames[i] for i in order))
 
     rows = compare_records(sharp, shuffled)
 
-    assert {(row.verdict, row.low, row.high) for row in rows} == {('equal', 0.0, 0.0)}
+    assert {(row.verdict, row.b - row.a, row.low, row.high) for row in rows} == {
+        ('equal', 0.0, 0.0, 0.0)
+    }
+
+
+def test_figures_are_those_of_the_report(
+    sharp: EvaluationRecord, blurred: EvaluationRecord
+) -> None:
+    summaries = [record.summary()[PUBLISHED] for record in (sharp, blurred)]
+
+    for row in compare_records(sharp, blurred):
+        assert [row.a, row.b] == pytest.approx([summary[row.name] for summary in summaries])
+
+
+def test_interval_is_that_of_paired_differences() -> None:
+    rng = np.random.default_rng(1)
+    level = rng.uniform(0.0, 100.0, 400)  # common to both runs, so no part of the difference
+    difference = rng.normal(0.1, 1.0, 400)
+    weights = rng.uniform(1.0, 9.0, 400)
+    a, b = (
+        EvaluationRecord('views', {}, tuple(
+            FrameRecord(str(i), methods={PUBLISHED: Figures({'rmse': v}, {'f_score': (v * w, w)})})
+            for i, (v, w) in enumerate(zip(values.tolist(), weights.tolist(), strict=True))
+        ))
+        for values in (level, level + difference)
+    )  # fmt: skip
+
+    rows = {row.name: row for row in compare_records(a, b)}
+
+    pooled = float(np.average(difference, weights=weights))
+    spread = np.sqrt(np.sum((weights * (difference - pooled)) ** 2)) / weights.sum()
+    for name, mean, error in (
+        ('rmse', difference.mean(), difference.std() / 20),
+        ('f_score', pooled, spread),
+    ):
+        expected = [mean - 1.96 * error, mean + 1.96 * error]
+        assert [rows[name].low, rows[name].high] == pytest.approx(expected, abs=0.1 * error)
 
 
 def test_frames_of_one_run_only_are_named_and_left_out(sharp: EvaluationRecord) -> None:
@@ -122,7 +160,8 @@ def test_command_compares_records_on_disk(
     from argparse import ArgumentParser
 
     paths = [tmp_path / 'a.json', tmp_path / 'b.json']
-    for record, path in zip((sharp, blurred), paths, strict=True):
+    shorter = replace(blurred, frames=blurred.frames[1:])
+    for record, path in zip((sharp, shorter), paths, strict=True):
         record.write(path)
     parser = ArgumentParser()
     evaluate_compare.add_arguments(parser)
@@ -131,6 +170,14 @@ def test_command_compares_records_on_disk(
 
     assert evaluate_compare.execute(args) == 0
 
-    assert '| worse |' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert '| worse |' in printed
+    assert 'Published by A alone and left out: 0\n' in printed
     written = json.loads((tmp_path / 'out' / 'compare.json').read_text())
     assert {row['verdict'] for row in written['figures']} == {'worse'}
+    assert written['only_a'] == ['0']
+
+
+def test_long_list_of_frames_is_cut_on_the_screen() -> None:
+    assert evaluate_compare.name_frames(['5', '7']) == '5, 7'
+    assert evaluate_compare.name_frames([str(i) for i in range(12)]).endswith(', 9 and 2 more')

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from html.parser import HTMLParser
 from pathlib import Path
 
+from moe3d_engine.evaluation.record import DIRECTIONS
 from moe3d_engine.evaluation.record import EvaluationRecord
 from moe3d_engine.evaluation.record import Figures
 from moe3d_engine.evaluation.record import FrameRecord
@@ -11,7 +13,9 @@ from moe3d_engine.evaluation.record import PUBLISHED
 from moe3d_engine.evaluation.record import read_record
 from moe3d_engine.evaluation.report import CloudPicture
 from moe3d_engine.evaluation.report import FramePicture
+from moe3d_engine.evaluation.report import MEANINGS
 from moe3d_engine.evaluation.report import write_report
+from moe3d_engine.evaluation.report_pictures import draw_frame
 import numpy as np
 import pytest
 
@@ -28,12 +32,44 @@ def example() -> EvaluationRecord:
     frames.append(FrameRecord('9', dropped='no camera_info'))
     return EvaluationRecord(
         'bag-offline',
-        {'bag': '<script>', 'settings': {'window.max_views': 4}},
+        {
+            'bag': '<script>', 'weights_sha256': 'c0ffee',
+            'settings': {'window': {'max_views': 4}, 'input_hw': [144, 192]},
+        },
         tuple(frames),
         sequence={'ate_rmse_m': 0.25},
         reliability={'counts': [3, 0], 'confidence': [0.2, None], 'correct': [0.25, None]},
-        timings={'latencies_ms': [20.0, 30.0, 25.0], 'rate_hz': 10.0},
-    )
+        timings={
+            'latencies_ms': [20.0, 30.0, 25.0], 'rate_hz': 10.0, 'median_ms': {PUBLISHED: 7.25},
+        },
+    )  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Collects the cells of a page's tables, and checks that its tags close in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.rows: list[list[str]] = []
+        self.feed(html)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in {'script', 'link', 'iframe', 'object'}
+        if tag not in {'meta', 'img'}:
+            self.open.append(tag)
+        if tag == 'tr':
+            self.rows.append([])
+        elif tag in {'td', 'th'}:
+            self.rows[-1].append('')
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] in {'td', 'th'}:
+            self.rows[-1][-1] += data
 
 
 def test_report_is_self_contained_and_complete(tmp_path: Path) -> None:
@@ -48,17 +84,37 @@ def test_report_is_self_contained_and_complete(tmp_path: Path) -> None:
     assert html.count('<img') == html.count('src="data:image/png;base64,') == 5
     assert 'http' not in html
     assert '<script' not in html
-    assert '&lt;script&gt;' in html
-    for text in (
-        '5 in = 4 published + 1 dropped (no camera_info: 1)',
-        'ate_rmse_m',
-        '0.25',
-        '0.15',
+    rows = Page(html).rows
+    for row in (
+        ['method', 'abs_rel ↓', 'flying_pred ↓', 'ms'],
+        [PUBLISHED, '0.15', '0.1667', '7.25'],
+        ['ate_rmse_m ↓', '0.25'],
+        ['in', '5'],
+        ['published', '4'],
+        ['dropped: no camera_info', '1'],
+        ['rate_hz', '10'],
+        ['bag', '<script>'],
+        ['weights_sha256', 'c0ffee'],
+        ['settings.window.max_views', '4'],
+        ['settings.input_hw', '144, 192'],
     ):
-        assert text in html, text
-    assert read_record(tmp_path / 'out' / 'evaluation.json') == read_record(
-        path.with_name('evaluation.json')
-    )
+        assert row in rows, row
+    assert read_record(path.with_name('evaluation.json')).counts()['in'] == 5
+    for name in ('report', 'frames', 'frame-0', 'cloud', 'reliability', 'latency'):
+        assert path.with_name(f'{name}.png').read_bytes().startswith(b'\x89PNG'), name
+
+
+def test_every_figure_of_a_record_is_explained() -> None:
+    assert set(DIRECTIONS) <= set(MEANINGS)
+
+
+def test_key_of_a_frame_is_no_formula(tmp_path: Path) -> None:
+    depth = np.ones((4, 4), np.float32)
+    picture = FramePicture(r'$\bad$', np.zeros((4, 4, 3), np.uint8), depth, None, depth, 0.0)
+
+    draw_frame(tmp_path / 'a.png', picture)
+
+    assert (tmp_path / 'a.png').exists()
 
 
 def test_report_without_truth_cloud_or_times_leaves_these_out(tmp_path: Path) -> None:
@@ -71,4 +127,4 @@ def test_report_without_truth_cloud_or_times_leaves_these_out(tmp_path: Path) ->
     html = write_report(tmp_path, record, [picture], None).read_text()
 
     assert html.count('<img') == 1
-    assert 'Latency' not in html
+    assert 'Times' not in html
