@@ -157,8 +157,12 @@ def read_record(path: Path) -> EvaluationRecord:
         if content['format'] != FORMAT:
             raise InputError(f'{path} has the format {content["format"]!r}; {FORMAT} is read.')
         frames = tuple(_frame(frame) for frame in content['frames'])
-        names = [f.name for f in fields(EvaluationRecord) if f.name != 'frames']
-        return EvaluationRecord(frames=frames, **{name: content[name] for name in names})
+        names = [f.name for f in fields(EvaluationRecord) if f.name not in ('frames', 'sequence')]
+        return EvaluationRecord(
+            frames=frames,
+            sequence=_with_nan(content['sequence']),
+            **{name: content[name] for name in names},
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f'{path} is no record of an evaluation ({error!r}); `moe3d evaluate --out` writes one '
@@ -170,10 +174,15 @@ def _frame(content: Mapping[str, Any]) -> FrameRecord:
     """Return a frame from its JSON."""
     methods = {}
     for name, figures in content['methods'].items():
-        means = {k: math.nan if v is None else float(v) for k, v in figures['means'].items()}
+        means = _with_nan(figures['means'])
         shares = {k: (float(pair[0]), float(pair[1])) for k, pair in figures['shares'].items()}
         methods[name] = Figures(means, shares)
     return FrameRecord(content['key'], content['dropped'], methods)
+
+
+def _with_nan(figures: Mapping[str, float | None]) -> dict[str, float]:
+    """Return figures from JSON, where null stands for NaN."""
+    return {k: math.nan if v is None else float(v) for k, v in figures.items()}
 
 
 def _mean(values: list[float]) -> float:

@@ -27,6 +27,7 @@ RECORD = EvaluationRecord(
         FrameRecord('3', dropped='busy'),
         FrameRecord('4', dropped='busy'),
     ),
+    sequence={'ate_rmse_m': math.nan},
     timings={'p50_ms': 3.0},
 )
 
@@ -47,6 +48,7 @@ def test_record_survives_json_without_nan(tmp_path: Path) -> None:
     assert 'NaN' not in (tmp_path / 'a.json').read_text()
     assert (tmp_path / 'a.json').read_bytes() == (tmp_path / 'b.json').read_bytes()
     assert again.summary() == RECORD.summary()
+    assert math.isnan(again.sequence['ate_rmse_m'])
 
 
 @pytest.mark.parametrize('content', ['', '[]', '{}', json.dumps({'format': 'other'})])
