@@ -163,7 +163,10 @@ def _trace_rounded(
         outputs = network(torch.from_numpy(images))
     expected = RawOutputs(*(getattr(outputs, field).numpy() for field in RawOutputs._fields))
     height, width = images.shape[2:]
-    return expected, export_onnx(network, (height, width), weights.parent, name)
+    graphs = export_onnx(network, (height, width), weights.parent, name)
+    for parameter in network.parameters():  # the exporter keeps references to all of them
+        parameter.data = torch.empty(0)
+    return expected, graphs
 
 
 def _check_precision(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ EXTERNAL_BYTES = 1024  # smaller tensors stay in the graph, where shape inferenc
 
 def read_graph(path: Path) -> ir.Model:
     """Read a graph; weights beside it stay on disk until they are needed."""
+    gc.collect()  # graphs of before are cyclic, and can hold gigabytes
     return ir.load(path)
 
 
@@ -31,7 +33,7 @@ def write_graph(model: ir.Model, path: Path, inline_bytes: int = INLINE_BYTES) -
 
     Parameters
     ----------
-    model : is emptied of what is written beside the graph.
+    model : loses its weights, which the exporter would keep in memory.
     path : of the graph.
     inline_bytes : weights of more bytes than this go to `data_file(path)`.
     """
@@ -46,7 +48,10 @@ def write_graph(model: ir.Model, path: Path, inline_bytes: int = INLINE_BYTES) -
         ir.external_data.load_to_model(model)
     graph = ir.to_proto(model)
     strip_provenance(graph)
+    for value in model.graph.initializers.values():
+        value.const_value = None
     path.write_bytes(graph.SerializeToString(deterministic=True))
+    del graph
     if size_bytes <= inline_bytes:
         beside.unlink(missing_ok=True)
     onnx.checker.check_model(str(path))

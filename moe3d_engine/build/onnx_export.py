@@ -174,6 +174,7 @@ def store_half(graph: ir.Graph) -> None:
         )
         wide = ir.Value(name=name, type=weight.type, shape=weight.shape)
         weight.replace_all_uses_with(wide)
+        weight.const_value = None
         del graph.initializers[name]
         graph.register_initializer(stored)
         to = ir.AttrInt64('to', ir.DataType.FLOAT.value)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+import gc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -201,6 +202,7 @@ def watch_graph(path: Path, watched: Sequence[str]) -> Any:  # noqa: ANN401 (an 
             'Comparing precisions needs the package openvino, which is not installed. Install '
             'it: pip install openvino'
         ) from error
+    gc.collect()  # graphs of before are cyclic, and can hold gigabytes
     core = openvino.Core()
     model = core.read_model(path)
     ports = [port for node in model.get_ops() for port in node.outputs()]
@@ -211,7 +213,8 @@ def watch_graph(path: Path, watched: Sequence[str]) -> Any:  # noqa: ANN401 (an 
         largest = ops.reduce_max(flat, np.array([0]), keep_dims=False)
         largest.output(0).set_names({_WATCHED + name})
         results.append(ops.result(largest))
-    model.add_results(results)
+    # Nodes run in the order of the results they serve: magnitudes last would keep every value.
+    model = openvino.Model([*results, *model.get_results()], model.get_parameters())
     settings = {'INFERENCE_PRECISION_HINT': 'f32'}
     return core.compile_model(model, 'CPU', settings).create_infer_request()
 
