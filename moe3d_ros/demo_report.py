@@ -12,8 +12,6 @@ import platform
 from typing import Any
 
 from moe3d_engine.bags import CameraTopics
-from moe3d_engine.bags import read_messages
-from moe3d_engine.bags import serialized_stamp_ns
 from moe3d_engine.evaluation.depth_metrics import depth_metrics
 from moe3d_engine.evaluation.flying_points import flying_points
 from moe3d_engine.types import DepthScale
@@ -25,6 +23,7 @@ from moe3d_ros.demo_frames import read_published
 from moe3d_ros.demo_frames import rerun
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.replay import ReplaySummary
+from moe3d_ros.stream_times import stream_times
 import numpy as np
 
 MAX_EVALUATED_FRAMES = 120  # the first ones; keeps long bags within minutes and memory
@@ -88,28 +87,12 @@ def evaluate(
 def stream_figures(
     output: Path, image_topic: str, bag: Path, sent: ReplaySummary, rate: float
 ) -> Summary:
-    """
-    Return output rate and latency, from the recorder's clock.
-
-    Latency runs from the time at which the replay had to send an image, by its schedule, to the
-    time at which the recorder had its depth.
-    """
-    depth_topic, _ = published_depth_topic(output)
-    received_ns = {
-        serialized_stamp_ns(message.data): message.log_ns
-        for message in read_messages(output, [depth_topic])
-    }
-    due_ns = {
-        serialized_stamp_ns(message.data): sent.first_sent_ns
-        + (message.log_ns - sent.first_log_ns) / rate
-        for message in read_messages(bag, [image_topic])
-    }
-    latencies_ms = [1e-6 * (time_ns - due_ns[stamp]) for stamp, time_ns in received_ns.items()]
-    times_s = 1e-9 * np.array(sorted(received_ns.values()), np.float64)
-    rate_hz = (len(times_s) - 1) / (times_s[-1] - times_s[0]) if len(times_s) > 1 else math.nan
+    """Return output rate and latency; see `stream_times`."""
+    times = stream_times(output, image_topic, bag, sent, rate)
+    latencies_ms = list(times.latency_ms.values())
     return {
-        'recorded': len(received_ns),
-        'rate_hz': _rounded(rate_hz, 2),
+        'recorded': len(latencies_ms),
+        'rate_hz': _rounded(times.rate_hz, 2),
         'latency_ms': {f'p{p}': _rounded(np.percentile(latencies_ms, p), 1) for p in (50, 95)},
     }
 

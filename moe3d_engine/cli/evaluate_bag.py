@@ -4,65 +4,144 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe3d_engine.node_defaults import DEPTH_MAX_M
+from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
+from moe3d_engine.node_defaults import MAX_VIEWS
+
 if TYPE_CHECKING:
+    from moe3d_engine.evaluation.bag_run import BagRunOptions
     from moe3d_engine.evaluation.record import EvaluationRecord
+
+OUT = Path('out/evaluation')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the bag and its topics."""
-    group = parser.add_argument_group('a bag')
+    """Add the bag, its topics and the settings of the node."""
+    group = parser.add_argument_group(
+        'a bag', 'every frame offline, without ROS; writes a report (default: out/evaluation)'
+    )
     group.add_argument('--bag', type=Path, help='rosbag2 folder, or an .mcap or .db3 file')
     group.add_argument('--image-topic', metavar='TOPIC', help='of a bag with several cameras')
     group.add_argument('--camera-info-topic', metavar='TOPIC', help='where it is not beside it')
     group.add_argument(
         '--depth-topic', metavar='TOPIC', help='true depth (found where it is clear)'
     )
+    group.add_argument(
+        '--pose-topic', metavar='TOPIC',
+        help="PoseStamped of the camera's optical frame in the world (default: pose beside the "
+        'images)',
+    )  # fmt: skip
     group.add_argument('--frames', type=int, metavar='N', help='the first N images only')
+    group.add_argument('--backend', default='auto', help='runtime of the network (default: auto)')
+    group.add_argument('--threads', type=int, metavar='N', help='CPU threads of the network')
+    group.add_argument(
+        '--max-views', type=int, default=MAX_VIEWS, metavar='N',
+        help=f'views of a window, the newest included (default: {MAX_VIEWS})',
+    )  # fmt: skip
+    group.add_argument(
+        '--keyframe-interval', type=float, default=KEYFRAME_INTERVAL_S, metavar='S',
+        help=f'least seconds between its earlier views (default: {KEYFRAME_INTERVAL_S})',
+    )  # fmt: skip
+    group.add_argument('--min-agreement', type=float, metavar='P', help='as the parameter')
+    group.add_argument('--min-confidence', type=float, metavar='P', help='as the parameter')
+    group.add_argument(
+        '--scale-factor', type=float, metavar='M',
+        help='metres per unit of the network, as scale.source fixed',
+    )  # fmt: skip
 
 
 def execute(args: argparse.Namespace) -> int:
     """Evaluate, write the report, print the table."""
-    from moe3d_engine.errors import ConfigError
-    from moe3d_engine.evaluation.bag_run import BagRunOptions
     from moe3d_engine.evaluation.bag_run import evaluate_bag
     from moe3d_engine.evaluation.report import write_report
     from tqdm import tqdm
+
+    options = read_options(args)
+    with tqdm(unit='frame', total=args.frames, disable=None) as progress:
+        run = evaluate_bag(options, progress.update)
+    folder = args.out or OUT
+    report = write_report(folder, run.record, run.pictures, run.cloud)
+    if args.json:
+        print(json.dumps(summarize(run.record) | {'report': str(report)}))
+    else:
+        print(f'{format_table(run.record)}\n\n  {report}')
+    return 0
+
+
+def read_options(args: argparse.Namespace) -> BagRunOptions:
+    """Return what the arguments ask for."""
+    from moe3d_engine.errors import ConfigError
+    from moe3d_engine.evaluation.bag_run import BagRunOptions
+    from moe3d_engine.pipeline import ReconstructorConfig
 
     if len(args.weights) != 1:
         raise ConfigError(
             f'A bag is judged with one set of weights at a time; got {", ".join(args.weights)}. '
             'Evaluate each into a folder of its own and use --compare.'
         )
-    options = BagRunOptions(
+    if args.frames is not None and args.frames < 1:
+        raise ConfigError(f'--frames is at least 1; got {args.frames}.')
+    thresholds = {
+        name: value
+        for name in ('min_agreement', 'min_confidence', 'scale_factor')
+        if (value := getattr(args, name)) is not None
+    }
+    return BagRunOptions(
         bag=args.bag,
         weights=args.weights[0],
+        backend=args.backend,
+        threads=args.threads,
         image_topic=args.image_topic,
         camera_info_topic=args.camera_info_topic,
         depth_topic=args.depth_topic,
+        pose_topic=args.pose_topic,
         frames=args.frames,
+        max_views=args.max_views,
+        keyframe_interval_s=args.keyframe_interval,
+        reconstructor=ReconstructorConfig(
+            depth_max_m=DEPTH_MAX_M,
+            scale_source='auto' if args.scale_factor is None else 'fixed',
+            **thresholds,
+        ),
     )
-    with tqdm(unit='frame', disable=None) as progress:
-        run = evaluate_bag(options, progress.update)
-    report = write_report(args.out or Path('out/evaluation'), run.record, run.pictures, run.cloud)
-    if args.json:
-        print(json.dumps({'report': str(report), 'counts': run.record.counts()}))
-    else:
-        print(f'{format_table(run.record)}\n\n  {report}')
-    return 0
+
+
+def summarize(record: EvaluationRecord) -> dict[str, object]:
+    """Return what `--json` prints; figures that do not exist are null."""
+
+    def known(figures: dict[str, float]) -> dict[str, float | None]:
+        return {name: None if math.isnan(value) else value for name, value in figures.items()}
+
+    return {
+        'counts': record.counts(),
+        'summary': {method: known(figures) for method, figures in record.summary().items()},
+        'sequence': known(dict(record.sequence)),
+    }
 
 
 def format_table(record: EvaluationRecord) -> str:
-    """Return the figures by method as a table in Markdown, and what became of the frames."""
+    """Return the figures by method and of the sequence, and what became of the frames."""
     summary = record.summary()
     names = list(dict.fromkeys(name for figures in summary.values() for name in figures))
-    lines = ['| | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
+    lines = []
+    if summary:
+        lines = ['| | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
     for method, figures in summary.items():
         cells = [f'{figures[name]:.3f}' if name in figures else '' for name in names]
         lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
+    if record.sequence:
+        lines.append(', '.join(f'{name} {value:.4g}' for name, value in record.sequence.items()))
+    return '\n'.join([*lines, describe_counts(record)])
+
+
+def describe_counts(record: EvaluationRecord) -> str:
+    """Return what became of the frames."""
     counts = record.counts()
     dropped = ', '.join(f'{count} {reason}' for reason, count in counts['dropped'].items())
-    published = f'{counts["in"]} frames in, {counts["published"]} published'
-    return '\n'.join([*lines, f'{published}, dropped: {dropped or "none"}'])
+    return (
+        f'{counts["in"]} frames in, {counts["published"]} published, dropped: {dropped or "none"}'
+    )

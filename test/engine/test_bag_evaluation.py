@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Collection
 import json
 from pathlib import Path
+from typing import Any
 
 from moe3d_engine.cli import evaluate_bag as command
 from moe3d_engine.errors import InputError
@@ -23,64 +25,95 @@ from rosbags.typesys import get_typestore
 from rosbags.typesys import Stores
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
+TYPES = {name.rsplit('/', 1)[-1]: kind for name, kind in STORE.types.items()}
 HW = (48, 64)
 IMAGE, INFO, DEPTH = '/camera/image_raw', '/camera/camera_info', '/camera/depth/image_raw'
+DEPTH_INFO, POSE = '/camera/depth/camera_info', '/camera/pose'
+PERIOD_NS = 1_000_000_000
 
 
-def header(number: int) -> Message:
-    types = STORE.types
-    stamp = types['builtin_interfaces/msg/Time'](sec=10 + number, nanosec=5)
-    return types['std_msgs/msg/Header'](stamp=stamp, frame_id='cam')
+def header(stamp_ns: int) -> Message:
+    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+    return TYPES['Header'](stamp=TYPES['Time'](sec=sec, nanosec=nanosec), frame_id='cam')
 
 
-def image(number: int, encoding: str, pixels: np.ndarray) -> Message:
-    height, width = pixels.shape[:2]
+def image(stamp_ns: int, encoding: str, pixels: np.ndarray) -> Message:
     data = np.frombuffer(pixels.tobytes(), np.uint8)
-    return STORE.types['sensor_msgs/msg/Image'](
-        header=header(number), height=height, width=width, encoding=encoding, is_bigendian=0,
-        step=len(data) // height, data=data,
+    height, width = pixels.shape[:2]
+    return TYPES['Image'](header(stamp_ns), height, width, encoding, 0, len(data) // height, data)
+
+
+def info(stamp_ns: int, scale: int = 1) -> Message:
+    """Return the camera_info of pixels `scale` times as fine."""
+    k = np.array([60.0, 0, 32, 0, 60.0, 24, 0, 0, 1]) * scale
+    k[[2, 5]], k[8] = k[[2, 5]] - 0.5, 1.0
+    roi = TYPES['RegionOfInterest'](0, 0, 0, 0, False)
+    return TYPES['CameraInfo'](
+        header(stamp_ns), HW[0] * scale, HW[1] * scale, 'plumb_bob', np.zeros(5), k,
+        np.eye(3).ravel(), np.insert(k, [3, 6, 9], 0.0), 0, 0, roi,
     )  # fmt: skip
 
 
-def info(number: int) -> Message:
-    types = STORE.types
-    roi = types['sensor_msgs/msg/RegionOfInterest'](
-        x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
-    )
-    k = np.array([60.0, 0, 31.5, 0, 60.0, 23.5, 0, 0, 1])
-    return types['sensor_msgs/msg/CameraInfo'](
-        header=header(number), height=HW[0], width=HW[1], distortion_model='plumb_bob',
-        d=np.zeros(5), k=k, r=np.eye(3).ravel(),
-        p=np.insert(k, [3, 6, 9], 0.0), binning_x=0, binning_y=0, roi=roi,
-    )  # fmt: skip
+def pose(stamp_ns: int, x: float) -> Message:
+    turned = TYPES['Quaternion'](0.0, 0.0, 0.0, 1.0)
+    place = TYPES['Pose'](TYPES['Point'](x, 0.1 * x * x, 0.0), turned)
+    return TYPES['PoseStamped'](header(stamp_ns), place)
 
 
-def write_bag(path: Path, *, count: int = 4, depth_unit: float = 1.0, unpaired: int = -1) -> Path:
-    """Write frames of noise before a wall with a box; one frame may lack its camera_info."""
+def write_bag(
+    path: Path,
+    *,
+    count: int = 4,
+    encoding: str = '32FC1',
+    unit: float = 1.0,
+    depth_scale: int = 1,
+    with_depth_info: bool = False,
+    depth_late_ns: int = 0,
+    without: Collection[tuple[str, int]] = (),
+    ballast: int = 0,
+) -> Path:
+    """
+    Write frames of noise before a wall with a box.
+
+    Parameters
+    ----------
+    encoding, unit : of the depth: metres times `unit`.
+    depth_scale : depth has so many times the images' pixels.
+    depth_late_ns : stamps of the depth are so much later.
+    without : (topic, number of the frame) of messages that are missing.
+    ballast : bytes beside each frame; a megabyte fills a chunk of the file.
+    """
     rng = np.random.default_rng(0)
     truth = np.full(HW, 3.0, np.float32)
     truth[10:30, 20:40] = 1.5
+    truth = np.kron(truth * unit, np.ones((depth_scale, depth_scale)))
+    truth = truth.astype(np.uint16 if encoding == '16UC1' else np.float32)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
-        connections = {
-            topic: writer.add_connection(topic, f'sensor_msgs/msg/{kind}', typestore=STORE)
-            for topic, kind in ((IMAGE, 'Image'), (INFO, 'CameraInfo'), (DEPTH, 'Image'))
-        }
-        for number in range(count):
+        connections: dict[str, Any] = {}
+        for number in range(max(count, 1)):
+            stamp = (10 + number) * PERIOD_NS
+            noise = rng.integers(0, 255, (*HW, 3)).astype(np.uint8)
             messages = {
-                INFO: info(number),
-                IMAGE: image(number, 'rgb8', rng.integers(0, 255, (*HW, 3)).astype(np.uint8)),
-                DEPTH: image(number, '32FC1', truth * np.float32(depth_unit)),
+                POSE: pose(stamp, 0.1 * number),
+                INFO: info(stamp),
+                IMAGE: image(stamp, 'rgb8', noise),
+                DEPTH: image(stamp + depth_late_ns, encoding, truth),
             }
+            if with_depth_info:
+                messages[DEPTH_INFO] = info(stamp + depth_late_ns, depth_scale)
+            if ballast:
+                messages['/ballast'] = image(stamp, 'mono8', np.zeros((1, ballast), np.uint8))
             for topic, message in messages.items():
-                if topic == INFO and number == unpaired:
-                    continue
-                data = STORE.serialize_cdr(message, message.__msgtype__)
-                writer.write(connections[topic], (10 + number) * 10**9, data)
+                kind = message.__msgtype__
+                if topic not in connections:
+                    connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
+                if count and (topic, number) not in without:
+                    writer.write(connections[topic], stamp, STORE.serialize_cdr(message, kind))
     return path
 
 
 def test_every_frame_is_published_or_dropped_and_two_runs_are_equal(tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / 'bag', unpaired=2)
+    bag = write_bag(tmp_path / 'bag', without=[(INFO, 2)])
     runs = [evaluate_bag(BagRunOptions(bag)) for _ in range(2)]
 
     for number, run in enumerate(runs):
@@ -111,7 +144,7 @@ def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_depth_in_millimetres_as_floats_is_refused(tmp_path: Path) -> None:
-    bag = write_bag(tmp_path / 'bag', depth_unit=1000.0)
+    bag = write_bag(tmp_path / 'bag', unit=1000.0)
 
     with pytest.raises(InputError, match='looks like millimetres'):
         evaluate_bag(BagRunOptions(bag))
@@ -120,8 +153,9 @@ def test_depth_in_millimetres_as_floats_is_refused(tmp_path: Path) -> None:
 def test_missing_topic_is_refused_with_what_is_there(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'bag', count=1)
 
-    with pytest.raises(InputError, match=IMAGE):
-        evaluate_bag(BagRunOptions(bag, image_topic='/front/image_raw'))
+    for asked in ({'image_topic': '/no'}, {'depth_topic': '/no'}, {'pose_topic': '/no'}):
+        with pytest.raises(InputError, match=f'no topic /no.*{IMAGE}'):
+            evaluate_bag(BagRunOptions(bag, **asked))
 
 
 def test_empty_bag_is_refused(tmp_path: Path) -> None:
@@ -130,11 +164,93 @@ def test_empty_bag_is_refused(tmp_path: Path) -> None:
 
 
 def test_truncated_bag_is_evaluated_as_far_as_it_goes(tmp_path: Path) -> None:
-    file = next(write_bag(tmp_path / 'bag', count=110).glob('*.mcap'))
+    bag = write_bag(tmp_path / 'bag', count=12, ballast=400_000)
+    file = next(bag.glob('*.mcap'))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    record = evaluate_bag(BagRunOptions(bag)).record
+
+    counts = record.counts()
+    assert counts['in'] == 12
+    assert 0 < counts['published'] < 7
+    assert counts['dropped'] == {'unreadable': 12 - counts['published']}
+    assert record.configuration['lost_bytes'] > 0
+    assert 'ends early' in ' '.join(record.configuration['notes'])
+
+
+def test_truncated_file_without_metadata_keeps_what_can_be_read(tmp_path: Path) -> None:
+    file = next(write_bag(tmp_path / 'bag', count=12, ballast=400_000).glob('*.mcap'))
     cut = tmp_path / 'cut.mcap'
-    cut.write_bytes(file.read_bytes()[: file.stat().st_size * 3 // 4])
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
-    run = evaluate_bag(BagRunOptions(cut, frames=5))
+    record = evaluate_bag(BagRunOptions(cut, frames=2)).record
 
-    assert run.record.counts()['published'] == 5
-    assert run.record.configuration['lost_bytes'] > 0
+    assert record.counts() == {'in': 2, 'published': 2, 'dropped': {}}
+    assert record.configuration['lost_bytes'] > 0
+
+
+def test_file_that_ends_before_its_first_message_is_refused(tmp_path: Path) -> None:
+    file = next(write_bag(tmp_path / 'bag').glob('*.mcap'))
+    cut = tmp_path / 'cut.mcap'
+    for size in (0, 4, 30, 3000):
+        cut.write_bytes(file.read_bytes()[:size])
+        with pytest.raises(InputError):
+            evaluate_bag(BagRunOptions(cut))
+
+
+def test_millimetres_as_integers_are_the_same_truth_as_metres(tmp_path: Path) -> None:
+    metres = write_bag(tmp_path / 'metres', count=1)
+    millimetres = write_bag(tmp_path / 'millimetres', count=1, encoding='16UC1', unit=1000.0)
+
+    first, second = (evaluate_bag(BagRunOptions(bag)).record for bag in (metres, millimetres))
+
+    assert first.summary()['published'] == pytest.approx(
+        second.summary()['published'], rel=1e-6, nan_ok=True
+    )
+
+
+def test_depth_of_another_size_is_sampled_by_its_own_camera_info(tmp_path: Path) -> None:
+    same = write_bag(tmp_path / 'same', count=1)
+    fine = write_bag(tmp_path / 'fine', count=1, depth_scale=3, with_depth_info=True)
+
+    first, second = (
+        evaluate_bag(BagRunOptions(bag, depth_topic=DEPTH)).record for bag in (same, fine)
+    )
+
+    figures = [record.summary()['published']['abs_rel_median'] for record in (first, second)]
+    assert figures[0] == pytest.approx(figures[1], rel=0.02)
+
+
+def test_depth_of_another_size_without_camera_info_is_refused(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=1, depth_scale=2)
+
+    with pytest.raises(InputError, match=f'camera_info of its own on {DEPTH_INFO}'):
+        evaluate_bag(BagRunOptions(bag, depth_topic=DEPTH))
+
+
+def test_depth_of_other_stamps_is_no_truth_and_is_counted(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=2, depth_late_ns=5_000_000)
+
+    record = evaluate_bag(BagRunOptions(bag)).record
+
+    assert record.counts()['published'] == 2
+    assert record.sequence['frames_without_truth'] == 2
+    assert set(record.summary()) == {'published'}
+    assert set(record.summary()['published']) == {'retained'}
+    assert '2 of 2 published frames have no truth' in ' '.join(record.configuration['notes'])
+
+
+def test_frames_without_pose_are_left_out_of_the_trajectory_and_counted(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=5, without=[(POSE, 1)])
+
+    record = evaluate_bag(BagRunOptions(bag)).record
+
+    assert record.counts()['published'] == 5
+    assert record.sequence['frames_without_pose'] == 1
+    assert record.sequence['poses'] == 4
+    assert {'ate_rmse_m', 'auc30', 'acc_mean', 'comp_mean'} <= set(record.sequence)
+
+
+def test_pose_of_another_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match='PoseStamped'):
+        evaluate_bag(BagRunOptions(write_bag(tmp_path / 'bag', count=1), pose_topic=INFO))

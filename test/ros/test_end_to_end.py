@@ -19,9 +19,9 @@ from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.preprocess import fit_geometry
 from moe3d_engine.types import View
-from moe3d_ros.demo import read_diagnostics
 from moe3d_ros.demo_frames import read_published
 from moe3d_ros.demo_frames import rerun
+from moe3d_ros.node_process import read_diagnostics
 from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import ParameterValue
 from moe3d_ros.parameters import node_config

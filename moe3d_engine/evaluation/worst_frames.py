@@ -1,0 +1,59 @@
+"""What a report shows of a run: the frames with the largest errors."""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+from moe3d_engine.evaluation.flying_points import flying_mask
+from moe3d_engine.evaluation.record import Figures
+from moe3d_engine.evaluation.report import CloudPicture
+from moe3d_engine.evaluation.report import FramePicture
+from moe3d_engine.geometry.points import unproject_depth
+from moe3d_engine.types import DepthScale
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Reconstruction
+import numpy as np
+
+NUM_WORST = 6
+
+
+class WorstFrames:
+    """Keeps the frames with the largest errors, and the cloud of the worst of them."""
+
+    def __init__(self) -> None:
+        self._worst: list[tuple[float, int, FramePicture]] = []
+        self._count = 0
+        self._cloud_error = -math.inf
+        self.cloud: CloudPicture | None = None
+
+    def add(
+        self, key: str, result: Reconstruction, truth: Float32Array | None, figures: Figures
+    ) -> None:
+        """Look at a frame."""
+        depth = result.depth[0]
+        name = 'abs_rel' if result.depth_scale is DepthScale.METRIC else 'abs_rel_median'
+        error = figures.means.get(name, math.nan)
+        in_unit = truth
+        if truth is not None and result.depth_scale is DepthScale.RELATIVE:
+            in_unit = truth / np.float32(np.nanmedian(truth / result.depth_raw[0]))
+        picture = FramePicture(
+            key, result.image[0], depth, in_unit, result.boundary_confidence[0], error
+        )
+        badness = -1.0 if math.isnan(error) else error
+        self._count += 1
+        heapq.heappush(self._worst, (badness, -self._count, picture))
+        if len(self._worst) > NUM_WORST:
+            heapq.heappop(self._worst)
+        if badness > self._cloud_error:
+            self._cloud_error = badness
+            points = unproject_depth(depth[None], result.intrinsics)[0].reshape(-1, 3)
+            flying = np.zeros(len(points), np.bool_)
+            if truth is not None:
+                flying = flying_mask(depth[None], truth[None], levels='pred').ravel()
+            known = np.isfinite(points).all(axis=1)
+            self.cloud = CloudPicture(points[known], flying[known])
+
+    def pictures(self) -> list[FramePicture]:
+        """Return the worst frames, worst first."""
+        return [picture for _, _, picture in sorted(self._worst, key=lambda item: item[:2])[::-1]]
