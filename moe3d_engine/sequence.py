@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
@@ -70,6 +71,16 @@ def plan_windows(num_views: int, max_views: int) -> list[tuple[int, ...]]:
     return [(0, *chunk.tolist()) for chunk in others]
 
 
+def reconstruct_windows(
+    reconstructor: Reconstructor, views: Sequence[View], max_views: int
+) -> Iterator[Reconstruction]:
+    """Yield the windows that cover all views in order; each view is published once."""
+    reconstructor.reset()
+    for number, window in enumerate(plan_windows(len(views), max_views)):
+        publish = range(1 if number else 0, len(window))  # all windows share the first view
+        yield reconstructor.reconstruct([views[index] for index in window], publish)
+
+
 def reconstruct_sequence(
     reconstructor: Reconstructor,
     views: Sequence[View],
@@ -102,17 +113,14 @@ def reconstruct_sequence(
     check_same_size(views)
     maps: list[SourceMaps] = []
     poses, intrinsics, clouds = [], [], []
-    reconstructor.reset()
-    for window in plan_windows(len(views), max_views):
-        publish = range(1 if maps else 0, len(window))
-        result = reconstructor.reconstruct([views[index] for index in window], publish)
-        for slot, index in enumerate(publish):
+    for result in reconstruct_windows(reconstructor, views, max_views):
+        for slot, index in enumerate(result.published):
             source_maps, source_intrinsics = _on_source(result, slot)
             maps.append(source_maps)
             intrinsics.append(source_intrinsics)
             poses.append(result.cam_from_world[index])
         clouds.append(fuse_cloud(result))
-        on_progress(len(publish))
+        on_progress(len(result.published))
     return SequenceResult(
         depth_raw=np.stack([m.depth_raw for m in maps]),
         depth=np.stack([m.depth for m in maps]),

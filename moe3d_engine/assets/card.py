@@ -16,7 +16,8 @@ from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 
 SHIPPED_FOLDER = Path(__file__).parent
-FILE_ROLES = ('weights', 'image_encoder', 'reconstruct')
+GRAPHS = ('image_encoder', 'reconstruct')
+FILE_ROLES = ('weights', *GRAPHS)
 _BLOCK_BYTES = 1 << 20
 _CONFIG_KEYS = ('likelihood', 'agree_tau', 'confidence_tau', 'gate_temperature')
 
@@ -129,12 +130,13 @@ class WeightsCard:
         return path
 
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file as hexadecimal digits; the file need not fit into memory."""
+def sha256_of(*paths: Path) -> str:
+    """Return the sha256 of files, one behind the other, as hexadecimal digits; read in blocks."""
     digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
+    for path in paths:
+        with path.open('rb') as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
     return digest.hexdigest()
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from typing import Protocol
 
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,19 @@ class Backend(Protocol):
     def close(self) -> None:
         """Release the backend; a second call does nothing."""
         ...
+
+
+def views_of(outputs: Mapping[str, NDArray[Any]], num_views: int) -> list[object]:
+    """Return the outputs of the graph `image_encoder`, (V, ...) each, as one mapping per view."""
+    return [{name: x[view] for name, x in outputs.items()} for view in range(num_views)]
+
+
+def window_inputs(
+    features: Sequence[Mapping[str, NDArray[Any]]], publish: Sequence[int]
+) -> dict[str, NDArray[Any]]:
+    """Return the inputs of the graph `reconstruct` from `views_of` and the published indices."""
+    inputs = {name: np.stack([view[name] for view in features]) for name in features[0]}
+    return inputs | {'publish': np.array(publish, np.int64)}
 
 
 def check_images(images: Float32Array, spec: NetworkSpec) -> None:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.assets.cache import cache_folder
+from moe3d_engine.assets.card import GRAPHS
 from moe3d_engine.backends.base import check_images
 from moe3d_engine.backends.base import check_window
+from moe3d_engine.backends.base import views_of
+from moe3d_engine.backends.base import window_inputs
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import Float32Array
@@ -52,16 +55,12 @@ class OpenVinoBackend:
         """Return one dictionary of arrays per view; see `Backend.encode`."""
         check_images(images, self.spec)
         outputs = self._infer('image_encoder', {'images': np.ascontiguousarray(images)})
-        return [
-            {name: values[view] for name, values in outputs.items()} for view in range(len(images))
-        ]
+        return views_of(outputs, len(images))
 
     def reconstruct(self, features: Sequence[Any], publish: Sequence[int]) -> RawOutputs:
         """Return depth of the published views and all poses; see `Backend.reconstruct`."""
         check_window(len(features), publish, self.spec)
-        inputs = {name: np.stack([view[name] for view in features]) for name in features[0]}
-        inputs['publish'] = np.array(publish, np.int64)
-        outputs = self._infer('reconstruct', inputs)
+        outputs = self._infer('reconstruct', window_inputs(features, publish))
         return RawOutputs(*(outputs[name] for name in RawOutputs._fields))
 
     def close(self) -> None:
@@ -131,7 +130,7 @@ def open_openvino(
     _LOGGER.info('OpenVINO computes %s in %s.', card.name, precision)
     machine = [openvino.__version__, core.get_property('CPU', 'FULL_DEVICE_NAME'), *capabilities]
     requests = []
-    for graph in ('image_encoder', 'reconstruct'):
+    for graph in GRAPHS:
         path = card.verified_file(graph)
         try:
             kept = _cache_setting(card.files[graph].sha256, settings, machine)

@@ -12,13 +12,13 @@ import time
 from typing import Any
 from typing import NamedTuple
 
+from moe3d_engine.assets.card import GRAPHS
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.build.gpu import current_gpu
 from moe3d_engine.build.manifest import CHECKED
 from moe3d_engine.build.manifest import graph_role
-from moe3d_engine.build.manifest import GRAPHS
 from moe3d_engine.build.manifest import NOT_RUN
 from moe3d_engine.build.manifest import plan_request
 from moe3d_engine.build.manifest import PlanManifest

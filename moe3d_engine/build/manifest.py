@@ -13,6 +13,7 @@ from pathlib import Path
 import re
 from typing import Any
 
+from moe3d_engine.assets.card import GRAPHS
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.assets.card import SHIPPED_FOLDER
 from moe3d_engine.assets.card import WeightsCard
@@ -20,7 +21,6 @@ from moe3d_engine.errors import EngineError
 
 FORMAT = 1
 MANIFEST_NAME = 'manifest.json'
-GRAPHS = ('image_encoder', 'reconstruct')
 RUNTIMES = ('tensorrt', 'tensorrt_rtx')
 CHECKED, NOT_RUN = 'checked', 'built, not run'
 HARDWARE_COMPATIBILITIES = ('none', 'ampere+', 'same_sm')

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import ml_dtypes
+from moe3d_engine.assets.card import GRAPHS
 from moe3d_engine.build.graph_file import add_constant
 from moe3d_engine.build.graph_file import read_graph
 from moe3d_engine.build.graph_file import write_graph
@@ -64,7 +65,7 @@ def quantize_graphs(
     """
     paths = {}
     feeds: list[dict[str, NDArray[np.generic]]] = [{'images': image[None]} for image in images]
-    for role in ('image_encoder', 'reconstruct'):
+    for role in GRAPHS:
         source = graphs[role]
         out = source.with_name(f'{source.stem}.{precision}.onnx')
         features = _quantize_graph(source, precision, feeds, out)

@@ -19,6 +19,8 @@ from typing import Any
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.backends.base import check_images
 from moe3d_engine.backends.base import check_window
+from moe3d_engine.backends.base import views_of
+from moe3d_engine.backends.base import window_inputs
 from moe3d_engine.build.graph_file import add_constant
 from moe3d_engine.build.graph_file import read_graph
 from moe3d_engine.build.graph_file import write_graph
@@ -130,14 +132,12 @@ class RoundedBackend:
         """Return one dictionary of arrays per view; see `Backend.encode`."""
         check_images(images, self.spec)
         outputs = self._infer('image_encoder', {'images': images})
-        return [{name: x[view] for name, x in outputs.items()} for view in range(len(images))]
+        return views_of(outputs, len(images))
 
     def reconstruct(self, features: Sequence[Any], publish: Sequence[int]) -> RawOutputs:
         """Return depth of the published views and all poses; see `Backend.reconstruct`."""
         check_window(len(features), publish, self.spec)
-        inputs = {name: np.stack([view[name] for view in features]) for name in features[0]}
-        inputs['publish'] = np.array(publish, np.int64)
-        outputs = self._infer('reconstruct', inputs)
+        outputs = self._infer('reconstruct', window_inputs(features, publish))
         return RawOutputs(*(outputs[name] for name in RawOutputs._fields))
 
     def release(self, role: str) -> None:

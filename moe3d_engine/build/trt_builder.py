@@ -15,6 +15,7 @@ import logging
 import os
 from pathlib import Path
 import resource
+import sys
 import threading
 from typing import Any
 
@@ -82,7 +83,8 @@ def import_runtime(name: str) -> Any:  # noqa: ANN401 (a module without types)
 
 def peak_memory_bytes() -> int:
     """Return the most memory that this process has held so far, in bytes of RAM."""
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    unit_bytes = 1 if sys.platform == 'darwin' else 1024
+    return unit_bytes * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def compile_graph(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import cache
 import json
 from typing import Any
+
+from moe3d_engine.markdown import markdown_table
 
 NAME = 'bench'
 HELP = 'time windows on the backends of this machine: latency, stages, memory, operations'
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Time every case and print a table."""
+    from moe3d_engine.build.gpu import current_gpu
     from moe3d_engine.errors import Moe3dError
     from moe3d_engine.evaluation.bench import BenchCase
     from moe3d_engine.evaluation.bench import run_case
@@ -68,7 +72,8 @@ def execute(args: argparse.Namespace) -> int:
             refused[case.runtime] = str(error)
             continue
         rows.append(result | {'gflops': count_gflops(case.weights, case.num_views)})
-    gpu = gpu_name()
+    device = current_gpu()
+    gpu = '' if device is None else device.name
     report: dict[str, Any] = {'cases': rows, 'not_opened': refused, 'gpu': gpu}
     if 'H100' in gpu:
         report['vggt_aggregator_on_h100'] = VGGT_ON_H100
@@ -76,6 +81,7 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
+@cache
 def count_gflops(weights: str, num_views: int) -> dict[str, float]:
     """Return operations of the sliding and the plain window; nothing without torch."""
     try:
@@ -96,37 +102,31 @@ def count_gflops(weights: str, num_views: int) -> dict[str, float]:
     return {'sliding': count(1, 1), 'plain': count(num_views, num_views)}
 
 
-def gpu_name() -> str:
-    """Return the name of the first NVIDIA GPU; empty without one."""
-    import shutil
-    import subprocess
-
-    if shutil.which('nvidia-smi') is None:
-        return ''
-    command = ['nvidia-smi', '--query-gpu=name', '--format=csv,noheader']
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.splitlines()[0].strip() if answer.stdout else ''
-
-
 def format_table(rows: Sequence[dict[str, Any]], refused: dict[str, str], gpu: str) -> str:
     """Return the cases as a table in Markdown, and why some runtimes were not timed."""
-    lines = [
-        '| weights, size, runtime | views | sliding p50 / p95 / p99 ms | encode + reconstruct ms '
-        '| plain p50 ms | GFLOPs sliding / plain | open s | memory MB |',
-        '|---|---|---|---|---|---|---|---|',
-    ]
+    head = [
+        'weights, size, runtime', 'views', 'sliding p50 / p95 / p99 ms', 'encode + reconstruct ms',
+        'plain p50 ms', 'GFLOPs sliding / plain', 'open s', 'memory MB',
+    ]  # fmt: skip
+    cells = []
     for row in rows:
         case, sliding, stages = row['case'], row['sliding_ms'], row['stages_ms']
-        plain_p50 = row['plain_ms']['p50']
         height, width = row['input_hw']
         gflops = row['gflops']
         counted = f'{gflops["sliding"]:.1f} / {gflops["plain"]:.1f}' if gflops else ''
-        lines.append(
-            f'| {case["weights"]}, {width}x{height}, {case["runtime"]} | {case["num_views"]} '
-            f'| {sliding["p50"]:.1f} / {sliding["p95"]:.1f} / {sliding["p99"]:.1f} '
-            f'| {stages["encode"]:.1f} + {stages["reconstruct"]:.1f} | {plain_p50:.1f} '
-            f'| {counted} | {row["open_s"]:.2f} | {row["peak_memory_mb"]:.0f} |'
+        cells.append(
+            [
+                f'{case["weights"]}, {width}x{height}, {case["runtime"]}',
+                str(case['num_views']),
+                f'{sliding["p50"]:.1f} / {sliding["p95"]:.1f} / {sliding["p99"]:.1f}',
+                f'{stages["encode"]:.1f} + {stages["reconstruct"]:.1f}',
+                f'{row["plain_ms"]["p50"]:.1f}',
+                counted,
+                f'{row["open_s"]:.2f}',
+                f'{row["peak_memory_mb"]:.0f}',
+            ]
         )
+    lines = [markdown_table(head, cells)]
     lines += [f'not timed: {runtime}: {reason}' for runtime, reason in refused.items()]
     if 'H100' in gpu:
         lines += ['', 'VGGT on one H100 (its README; aggregator alone, 336x518):']

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe3d_engine.cli.camera_topics import add_camera_topics
+from moe3d_engine.markdown import markdown_table
 from moe3d_engine.node_defaults import DEPTH_MAX_M
 from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
 from moe3d_engine.node_defaults import MAX_VIEWS
@@ -25,8 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'a bag', 'every frame offline, without ROS; writes a report (default: out/evaluation)'
     )
     group.add_argument('--bag', type=Path, help='rosbag2 folder, or an .mcap or .db3 file')
-    group.add_argument('--image-topic', metavar='TOPIC', help='of a bag with several cameras')
-    group.add_argument('--camera-info-topic', metavar='TOPIC', help='where it is not beside it')
+    add_camera_topics(group)
     group.add_argument(
         '--depth-topic', metavar='TOPIC', help='true depth (found where it is clear)'
     )
@@ -112,27 +112,23 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
 
 def summarize(record: EvaluationRecord) -> dict[str, object]:
     """Return what `--json` prints; figures that do not exist are null."""
+    from moe3d_engine.evaluation.record import without_nan
 
-    def known(figures: dict[str, float]) -> dict[str, float | None]:
-        return {name: None if math.isnan(value) else value for name, value in figures.items()}
-
-    return {
-        'counts': record.counts(),
-        'summary': {method: known(figures) for method, figures in record.summary().items()},
-        'sequence': known(dict(record.sequence)),
-    }
+    summary: dict[str, object] = without_nan(
+        {'counts': record.counts(), 'summary': record.summary(), 'sequence': record.sequence}
+    )
+    return summary
 
 
 def format_table(record: EvaluationRecord) -> str:
     """Return the figures by method and of the sequence, and what became of the frames."""
     summary = record.summary()
     names = list(dict.fromkeys(name for figures in summary.values() for name in figures))
-    lines = []
-    if summary:
-        lines = ['| | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
-    for method, figures in summary.items():
-        cells = [f'{figures[name]:.3f}' if name in figures else '' for name in names]
-        lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
+    rows = [
+        [method, *(f'{figures[name]:.3f}' if name in figures else '' for name in names)]
+        for method, figures in summary.items()
+    ]
+    lines = [markdown_table(['', *names], rows)] if rows else []
     if record.sequence:
         lines.append(', '.join(f'{name} {value:.4g}' for name, value in record.sequence.items()))
     return '\n'.join([*lines, describe_counts(record)])

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe3d_engine.markdown import markdown_table
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,13 +59,13 @@ def name_frames(keys: Sequence[str]) -> str:
 
 def format_table(rows: Sequence[Comparison]) -> str:
     """Return the comparison as a table in Markdown."""
-    lines = [
-        '| figure | A | B | B - A, 95 % interval | B is | frames |',
-        '|---|---|---|---|---|---|',
-    ]
-    for row in rows:
-        lines.append(
-            f'| {row.name} | {row.a:.4f} | {row.b:.4f} | {row.b - row.a:+.4f} '
-            f'[{row.low:+.4f}, {row.high:+.4f}] | {row.verdict} | {row.frames} |'
-        )
-    return '\n'.join(lines)
+    cells = [
+        [
+            row.name, f'{row.a:.4f}', f'{row.b:.4f}',
+            f'{row.b - row.a:+.4f} [{row.low:+.4f}, {row.high:+.4f}]',
+            row.verdict, str(row.frames),
+        ]
+        for row in rows
+    ]  # fmt: skip
+    head = ['figure', 'A', 'B', 'B - A, 95 % interval', 'B is', 'frames']
+    return markdown_table(head, cells)

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import replace
 import json
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.markdown import markdown_table
 
 if TYPE_CHECKING:
     from moe3d_engine.evaluation.protocols import Protocol
@@ -104,6 +104,8 @@ def record_path(folder: Path, weights: str, number: int) -> Path:
 
 def summarize(protocol: Protocol, records: Mapping[str, EvaluationRecord]) -> dict[str, object]:
     """Return what `--json` prints; figures that do not exist are null."""
+    from moe3d_engine.evaluation.record import without_nan
+
     return {
         'dataset': protocol.dataset,
         'protocol': protocol.name,
@@ -112,10 +114,7 @@ def summarize(protocol: Protocol, records: Mapping[str, EvaluationRecord]) -> di
                 'counts': record.counts(),
                 'dropped': dropped(record),
                 'incomplete_sequences': record.configuration['incomplete_sequences'],
-                'summary': {
-                    method: {k: None if isnan(v) else v for k, v in figures.items()}
-                    for method, figures in record.summary().items()
-                },
+                'summary': without_nan(record.summary()),
             }
             for weights, record in records.items()
         },
@@ -163,10 +162,9 @@ def list_protocols() -> list[dict[str, object]]:
 def format_listing(listing: list[dict[str, object]]) -> str:
     """Return a table of the protocols."""
     names = ('dataset', 'protocol', 'task', 'alignment', 'reference')
-    lines = ['| ' + ' | '.join(names) + ' | published |', '|---' * (len(names) + 1) + '|']
+    rows = []
     for item in listing:
         published = item['published']
         assert isinstance(published, list)
-        cells = [str(item[name]) for name in names] + [', '.join(published)]
-        lines.append('| ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines)
+        rows.append([*(str(item[name]) for name in names), ', '.join(published)])
+    return markdown_table([*names, 'published'], rows)

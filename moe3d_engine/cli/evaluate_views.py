@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.markdown import markdown_table
 
 if TYPE_CHECKING:
     from moe3d_engine.datasets import ViewSet
@@ -141,11 +142,11 @@ def short_name(weights: str) -> str:
 
 def format_tables(figures: dict[str, dict[str, dict[str, float]]]) -> str:
     """Return one table in Markdown per network, one row per method."""
-    lines = []
+    tables = []
     for weights, methods in figures.items():
-        lines += ['', f'### {weights}', '| | ' + ' | '.join(COLUMNS.values()) + ' |']
-        lines.append('|---' * (len(COLUMNS) + 1) + '|')
-        for method, row in methods.items():
-            cells = [f'{row[key]:.3f}' if key in row else '' for key in COLUMNS]
-            lines.append(f'| {method} | ' + ' | '.join(cells) + ' |')
-    return '\n'.join(lines[1:])
+        rows = [
+            [method, *(f'{row[key]:.3f}' if key in row else '' for key in COLUMNS)]
+            for method, row in methods.items()
+        ]
+        tables.append(f'### {weights}\n' + markdown_table(['', *COLUMNS.values()], rows))
+    return '\n\n'.join(tables)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from moe3d_engine.datasets.frames import read_png_depth
 from moe3d_engine.datasets.scenes import existing_folder
-from moe3d_engine.datasets.scenes import read_png_depth
 from moe3d_engine.datasets.scenes import SceneFrame
 from moe3d_engine.datasets.scenes import Scenes
 from moe3d_engine.errors import InputError

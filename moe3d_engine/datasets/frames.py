@@ -19,6 +19,7 @@ from moe3d_engine.preprocess import fit_view
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
+from numpy.typing import ArrayLike
 from numpy.typing import NDArray
 
 
@@ -156,6 +157,32 @@ def read_image(path: Path, mode: int) -> NDArray[Any]:
     if image is None:
         raise InputError(f'Cannot read the image {path}: it is missing or damaged.')
     return image
+
+
+def read_png_depth(path: Path, units_per_m: float, unknown: ArrayLike = 0) -> Float32Array:
+    """
+    Read a 16-bit depth image as metres.
+
+    Parameters
+    ----------
+    path : the file.
+    units_per_m : stored value of one metre.
+    unknown : stored values that mean unknown; they become NaN.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or not a 16-bit image of one channel.
+    """
+    stored = read_image(path, cv2.IMREAD_UNCHANGED)
+    if stored.dtype != np.uint16 or stored.ndim != 2:
+        raise InputError(
+            f'{path} should hold 16-bit depth; it has type {stored.dtype} and shape '
+            f'{stored.shape}.'
+        )
+    depth_m = stored.astype(np.float32) / np.float32(units_per_m)
+    depth_m[np.isin(stored, unknown)] = np.nan
+    return depth_m
 
 
 def read_array(path: Path) -> Float32Array:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from moe3d_engine.datasets.frames import check_count
 from moe3d_engine.datasets.frames import poses_from_rows
+from moe3d_engine.datasets.frames import read_png_depth
 from moe3d_engine.datasets.frames import read_table
-from moe3d_engine.datasets.scenes import read_png_depth
 from moe3d_engine.datasets.scenes import SceneFrame
 from moe3d_engine.datasets.scenes import Scenes
 from moe3d_engine.errors import InputError

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 from moe3d_engine.datasets.frames import check_count
 from moe3d_engine.datasets.frames import Frame
 from moe3d_engine.datasets.frames import FrameDataset
 from moe3d_engine.datasets.frames import poses_from_rows
 from moe3d_engine.datasets.frames import read_array
-from moe3d_engine.datasets.frames import read_image
+from moe3d_engine.datasets.frames import read_png_depth
 from moe3d_engine.datasets.frames import read_table
 from moe3d_engine.errors import InputError
 from moe3d_engine.image_files import list_images
 from moe3d_engine.types import Float32Array
-import numpy as np
 
 
 class RgbdFolder(FrameDataset):
@@ -69,11 +67,5 @@ class RgbdFolder(FrameDataset):
     def read_depth(self, frame: Frame) -> Float32Array:
         """Return depth in metres."""
         if frame.depth.suffix == '.png':
-            millimetres = read_image(frame.depth, cv2.IMREAD_UNCHANGED)
-            if millimetres.dtype != np.uint16 or millimetres.ndim != 2:
-                raise InputError(
-                    f'{frame.depth} should hold 16-bit depth in millimetres; it has type '
-                    f'{millimetres.dtype} and shape {millimetres.shape}.'
-                )
-            return np.where(millimetres > 0, millimetres / np.float32(1e3), np.float32(np.nan))
+            return read_png_depth(frame.depth, 1000.0)
         return read_array(frame.depth)

@@ -8,14 +8,12 @@ from typing import ClassVar
 from typing import NamedTuple
 
 import cv2
-from moe3d_engine.datasets.frames import read_image
 from moe3d_engine.errors import InputError
 from moe3d_engine.image_files import read_image_view
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
-from numpy.typing import ArrayLike
 
 
 class SceneFrame(NamedTuple):
@@ -104,32 +102,6 @@ class Scenes:
     def missing(self, what: Path) -> InputError:
         """Return the error for a file or folder of the layout that is not there."""
         return InputError(f'There is no {what}. Expected below {self.root}: {self.layout}')
-
-
-def read_png_depth(path: Path, units_per_m: float, unknown: ArrayLike = 0) -> Float32Array:
-    """
-    Read a 16-bit depth image as metres.
-
-    Parameters
-    ----------
-    path : the file.
-    units_per_m : stored value of one metre.
-    unknown : stored values that mean unknown; they become NaN.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, damaged or not a 16-bit image of one channel.
-    """
-    stored = read_image(path, cv2.IMREAD_UNCHANGED)
-    if stored.dtype != np.uint16 or stored.ndim != 2:
-        raise InputError(
-            f'{path} should hold 16-bit depth; it has type {stored.dtype} and shape '
-            f'{stored.shape}.'
-        )
-    depth_m = stored.astype(np.float32) / np.float32(units_per_m)
-    depth_m[np.isin(stored, unknown)] = np.nan
-    return depth_m
 
 
 def associate(

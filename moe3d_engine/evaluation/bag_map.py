@@ -15,6 +15,7 @@ from moe3d_engine.evaluation.reconstruction import reconstruction_metrics
 from moe3d_engine.evaluation.reconstruction import refine_icp
 from moe3d_engine.evaluation.reconstruction import umeyama
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
@@ -81,9 +82,7 @@ class MapJudge:
             (truth, true_pose, piece.true_points),
         ):
             in_camera = unproject_depth(depth[None], result.intrinsics)[0].reshape(-1, 3)[chosen]
-            points.append(
-                in_camera.astype(np.float64) @ world_from_cam[:3, :3].T + world_from_cam[:3, 3]
-            )
+            points.append(transform_points(world_from_cam, in_camera.astype(np.float64)))
 
     def figures(self) -> dict[str, float]:
         """
@@ -151,7 +150,7 @@ def _cloud_figures(piece: _Piece) -> dict[str, float]:
     similarity = umeyama(points[kept], true_points[kept])
     cloud = similarity.apply(points[kept])
     motion = refine_icp(cloud, true_points, ICP_DISTANCE_M)
-    cloud = cloud @ motion[:3, :3].T + motion[:3, 3]
+    cloud = transform_points(motion, cloud)
     metrics = reconstruction_metrics(cloud, true_points)
     figures = {name: getattr(metrics, name) for name in names[:4]}
     figures['f_score'] = f_score(cloud, true_points, F_SCORE_DISTANCE_M).f_score

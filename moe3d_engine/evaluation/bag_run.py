@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
-import hashlib
 from importlib import metadata
 import logging
 from pathlib import Path
@@ -15,6 +14,7 @@ import platform
 from typing import Any
 
 from moe3d_engine.assets import find_weights
+from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.open import open_backend
 from moe3d_engine.bag_frames import BagFrame
@@ -294,9 +294,4 @@ def versions() -> dict[str, str]:
 def hash_bag(bag: Path) -> str:
     """Return the sha256 of a bag's storage files, in the order of their names."""
     files = [bag] if bag.is_file() else sorted([*bag.glob('*.mcap'), *bag.glob('*.db3')])
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open('rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return sha256_of(*files)

@@ -7,14 +7,13 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 import multiprocessing
-import resource
-import sys
 from time import perf_counter
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.open import open_backend
 from moe3d_engine.build.parity import textured_images
+from moe3d_engine.build.trt_builder import peak_memory_bytes
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.pipeline import Reconstructor
@@ -122,9 +121,8 @@ def time_case(case: BenchCase) -> BenchResult:
         input_hw = backend.spec.input_hw
     finally:
         backend.close()
-    peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit_mb = 1e-6 if sys.platform == 'darwin' else 1024e-6
-    return BenchResult(case, input_hw, open_s, sliding_ms, stages_ms, plain_ms, peak_kb * unit_mb)
+    peak_mb = 1e-6 * peak_memory_bytes()
+    return BenchResult(case, input_hw, open_s, sliding_ms, stages_ms, plain_ms, peak_mb)
 
 
 def _open(case: BenchCase) -> Backend:

@@ -122,13 +122,13 @@ def _alignment(pred: Float64Array, gt: Float64Array, align: str) -> tuple[float,
     if align == 'none':
         return 1.0, 0.0
     if align == 'median':
-        return _lower_median(gt) / _lower_median(pred), 0.0
+        return lower_median(gt) / lower_median(pred), 0.0
     if align == 'scale':
         return _l1_scale(pred, gt), 0.0
     return _l1_scale_shift(pred, gt)
 
 
-def _lower_median(values: Float64Array) -> float:
+def lower_median(values: Float64Array) -> float:
     """Return the lower of the two middle values, as torch.median does."""
     middle = (values.size - 1) // 2
     return float(np.partition(values, middle)[middle])
@@ -146,7 +146,7 @@ def _l1_scale(pred: Float64Array, gt: Float64Array) -> float:
 def _l1_scale_shift(pred: Float64Array, gt: Float64Array) -> tuple[float, float]:
     """Return the L1 scale and shift by reweighted least squares until they settle."""
     design = np.stack([pred, np.ones_like(pred)], axis=1)
-    solution = np.array([_lower_median(gt) / _lower_median(pred), 0.0])
+    solution = np.array([lower_median(gt) / lower_median(pred), 0.0])
     floor = 1e-6 * np.median(gt)  # below this a residual counts as an exact fit
     for _ in range(200):
         root_weight = 1.0 / np.sqrt(np.maximum(np.abs(design @ solution - gt), floor))

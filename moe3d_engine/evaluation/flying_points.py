@@ -51,10 +51,14 @@ class FlyingPoints:
     scale: float
 
     @property
+    def judged(self) -> int:
+        """Published boundary pixels where the prediction has a gap to fly in."""
+        return self.boundary - self.dropped - self.collapsed
+
+    @property
     def share(self) -> float | None:
-        """Flying pixels over the published, not collapsed boundary pixels; None without any."""
-        judged = self.boundary - self.dropped - self.collapsed
-        return self.flying / judged if judged else None
+        """Flying pixels over the judged ones; None without any."""
+        return self.flying / self.judged if self.judged else None
 
 
 class _Boundary(NamedTuple):

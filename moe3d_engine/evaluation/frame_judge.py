@@ -123,8 +123,7 @@ def judge_map(depth: Float32Array, truth: Float32Array, *, metric: bool) -> Figu
     boundary = float(true_levels.boundary)
     shares = {'retained': _retained(depth)}
     for name, parts in (('flying_gt', true_levels), ('flying_pred', own_levels)):
-        judged = parts.boundary - parts.dropped - parts.collapsed
-        shares[name] = float(parts.flying), float(judged)
+        shares[name] = float(parts.flying), float(parts.judged)
     shares['collapsed'] = float(own_levels.collapsed), boundary
     shares['retained_boundary'] = boundary - true_levels.dropped, boundary
     return Figures(means, shares)

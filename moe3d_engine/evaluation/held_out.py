@@ -211,5 +211,5 @@ def _known(depth: Float32Array) -> Float32Array:
 
 def _share(parts: list[FlyingPoints]) -> float:
     """Return the flying share over all windows, weighted by their judged boundary pixels."""
-    judged = sum(part.boundary - part.dropped - part.collapsed for part in parts)
+    judged = sum(part.judged for part in parts)
     return sum(part.flying for part in parts) / judged if judged else float('nan')

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import transform_points
+from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
@@ -152,12 +155,10 @@ def _world_points(
     depth_m: Float32Array, intrinsics: Float64Array, cam_from_world: Float64Array
 ) -> Float64Array:
     """Return the points of a depth map in the world's frame, (N, 3)."""
-    rows, columns = np.nonzero(np.isfinite(depth_m) & (depth_m > 0))
-    z = depth_m[rows, columns].astype(np.float64)
-    rays = np.stack([columns, rows, np.ones(len(rows))], axis=1) * z[:, None]
-    points_cam = rays @ np.linalg.inv(intrinsics.astype(np.float64)).T
-    points = (points_cam - cam_from_world[:3, 3]) @ cam_from_world[:3, :3]
-    return np.asarray(points, np.float64)
+    known = np.where(depth_m > 0, depth_m, np.nan).astype(np.float32)
+    points_cam = unproject_depth(known[None], np.asarray(intrinsics)[None])[0].reshape(-1, 3)
+    points_cam = points_cam[np.isfinite(points_cam).all(axis=1)]
+    return transform_points(invert_rigid(cam_from_world), points_cam.astype(np.float64))
 
 
 def _look_up(
@@ -167,7 +168,7 @@ def _look_up(
     points_world: Float64Array,
 ) -> tuple[Float64Array, Float64Array]:
     """Return the depth measured along each point's ray (NaN = none) and the point's own z."""
-    points = points_world @ cam_from_world[:3, :3].T + cam_from_world[:3, 3]
+    points = transform_points(cam_from_world, points_world)
     z = points[:, 2]
     measured = np.full(len(points), np.nan)
     front = np.flatnonzero(z > 0)

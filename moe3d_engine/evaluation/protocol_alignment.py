@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from moe3d_engine.evaluation.depth_metrics import lower_median
 from moe3d_engine.evaluation.protocol_maps import PointMaps
 from moe3d_engine.evaluation.reconstruction import Similarity
 from moe3d_engine.evaluation.reconstruction import umeyama
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.types import Float64Array
 import numpy as np
 
@@ -30,10 +32,10 @@ def align_maps(maps: PointMaps, alignment: str, world_from_first: Float64Array) 
         aligned = umeyama(points[both], points_gt[both]).apply(points)
     else:
         first_from_world = invert_rigid(world_from_first)
-        true_in_first = points_gt @ first_from_world[:3, :3].T + first_from_world[:3, 3]
+        true_in_first = transform_points(first_from_world, points_gt)
         scale, source_z, target_z = scale_shift(points[both], true_in_first[both])
         in_first = (points - [0, 0, source_z]) * scale + [0, 0, target_z]
-        aligned = in_first @ world_from_first[:3, :3].T + world_from_first[:3, 3]
+        aligned = transform_points(world_from_first, in_first)
     return maps._replace(points=aligned.astype(np.float32))
 
 
@@ -75,16 +77,10 @@ def scale_shift(source: Float64Array, target: Float64Array) -> tuple[float, floa
     """
     target_size, source_size = _size(target), _size(source)
     scale = target_size / min(max(source_size, SCALE_LIMITS[0]), SCALE_LIMITS[1])
-    return scale, _lower_median(source[:, 2]), _lower_median(target[:, 2])
+    return scale, lower_median(source[:, 2]), lower_median(target[:, 2])
 
 
 def _size(points: Float64Array) -> float:
     """Return the median distance from the median per axis, with lower medians."""
-    center = [_lower_median(points[:, axis]) for axis in range(3)]
-    return _lower_median(np.linalg.norm(points - center, axis=1))
-
-
-def _lower_median(values: Float64Array) -> float:
-    """Return the lower of the two middle values, as torch.nanmedian does."""
-    middle = (values.size - 1) // 2
-    return float(np.partition(values, middle)[middle])
+    center = [lower_median(points[:, axis]) for axis in range(3)]
+    return lower_median(np.linalg.norm(points - center, axis=1))

@@ -32,6 +32,7 @@ from moe3d_engine.evaluation.reconstruction import umeyama
 from moe3d_engine.evaluation.record import Figures
 from moe3d_engine.evaluation.record import PUBLISHED
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.image_files import read_image_view
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.resample import maps_on_source
@@ -149,7 +150,7 @@ def _cloud_figures(
     points = maps.points[seen].astype(np.float64)
     points_gt = maps.points_gt[known].astype(np.float64)
     gt_from_points = refine_icp(points, points_gt, protocol.icp_m)
-    points = points @ gt_from_points[:3, :3].T + gt_from_points[:3, 3]
+    points = transform_points(gt_from_points, points)
     metrics = reconstruction_metrics(
         points, points_gt, estimate_normals(points), estimate_normals(points_gt)
     )

@@ -15,7 +15,7 @@ from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.preprocess import fit_geometry
-from moe3d_engine.sequence import plan_windows
+from moe3d_engine.sequence import reconstruct_windows
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
@@ -60,21 +60,12 @@ def predict(reconstructor: Reconstructor, images: Sequence[UInt8Array]) -> Predi
     """
     views = [View(image) for image in images]
     spec = reconstructor.backend.spec
-    reconstructor.reset()
-    depth_raw, depth, intrinsics = [], [], []
-    poses: list[Float64Array] = []
-    for window in plan_windows(len(views), spec.max_views):
-        publish = range(1 if poses else 0, len(window))
-        result = reconstructor.reconstruct([views[index] for index in window], publish)
-        depth_raw.append(result.depth_raw)
-        depth.append(result.depth)
-        intrinsics.append(result.intrinsics)
-        poses.append(result.cam_from_world[publish.start :])
+    results = list(reconstruct_windows(reconstructor, views, spec.max_views))
     return Prediction(
-        np.concatenate(depth_raw),
-        np.concatenate(depth),
-        np.concatenate(intrinsics),
-        np.concatenate(poses),
+        np.concatenate([result.depth_raw for result in results]),
+        np.concatenate([result.depth for result in results]),
+        np.concatenate([result.intrinsics for result in results]),
+        np.concatenate([result.cam_from_world[list(result.published)] for result in results]),
         fit_geometry(images[0].shape[:2], spec.input_hw).fitted_from_source,
     )
 

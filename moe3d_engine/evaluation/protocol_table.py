@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from moe3d_engine.evaluation.protocols import Protocol
 from moe3d_engine.evaluation.protocols import PublishedRow
+from moe3d_engine.markdown import markdown_table
 
 HEADINGS = {
     'acc_mean': 'Acc', 'acc_median': 'Acc med.', 'comp_mean': 'Comp', 'comp_median': 'Comp med.',
@@ -78,18 +79,18 @@ def write_tables(folder: Path, protocol: Protocol, rows: Sequence[Row]) -> None:
 def format_table(protocol: Protocol, rows: Sequence[Row]) -> str:
     """Return the table in Markdown with sources and cautions below it."""
     headings = [HEADINGS[name] for name in protocol.metrics]
-    lines = [
-        f'### {protocol.dataset} {protocol.name} ({protocol.reference})',
-        '| method | ' + ' | '.join(headings) + ' | source |',
-        '|---' * (len(headings) + 2) + '|',
-    ]
+    cells = []
     notes = list(dict.fromkeys((row.source, row.cautions) for row in rows if row.source != OURS))
     for row in rows:
-        cells = ['' if x is None else f'{x:.3f}' for x in _cells(row, protocol)]
         source = OURS if row.source == OURS else f'[{notes.index((row.source, row.cautions)) + 1}]'
         if row.protocol != protocol.name:
             source += f' NOT COMPARABLE: {row.protocol}'
-        lines.append(f'| {row.method} | ' + ' | '.join(cells) + f' | {source} |')
+        figures = ('' if x is None else f'{x:.3f}' for x in _cells(row, protocol))
+        cells.append([row.method, *figures, source])
+    lines = [
+        f'### {protocol.dataset} {protocol.name} ({protocol.reference})',
+        markdown_table(['method', *headings, 'source'], cells),
+    ]
     for number, (source, cautions) in enumerate(notes, 1):
         lines.append(f'[{number}] ' + '; '.join((source, *cautions)))
     return '\n'.join([*lines, *(f'Note: {caution}.' for caution in protocol.cautions)])

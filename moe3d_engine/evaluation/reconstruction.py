@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.types import Float64Array
 import numpy as np
 from scipy.spatial import cKDTree
@@ -113,7 +114,7 @@ def refine_icp(
             break
         previous = quality
         step = _rigid(points[inlier], target[nearest[inlier]])
-        points = points @ step[:3, :3].T + step[:3, 3]
+        points = transform_points(step, points)
         target_from_source = step @ target_from_source
     return target_from_source
 

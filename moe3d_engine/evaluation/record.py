@@ -124,7 +124,7 @@ class EvaluationRecord:
             'frames': [asdict(frame) for frame in self.frames],
             'timings': self.timings,
         }
-        path.write_text(json.dumps(_without_nan(content), indent=1, allow_nan=False) + '\n')
+        path.write_text(json.dumps(without_nan(content), indent=1, allow_nan=False) + '\n')
 
 
 def summarize(figures: Iterable[Figures]) -> dict[str, float]:
@@ -191,12 +191,12 @@ def _mean(values: list[float]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _without_nan(value: Any) -> Any:  # noqa: ANN401 (JSON is anything)
+def without_nan(value: Any) -> Any:  # noqa: ANN401 (JSON is anything)
     """Return a copy for JSON: null for NaN and infinity."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _without_nan(item) for key, item in value.items()}
+        return {str(key): without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     return value

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
+
+Points = TypeVar('Points', Float32Array, Float64Array)
 
 
 def unproject_depth(depth: Float32Array, intrinsics: Float64Array) -> Float32Array:
@@ -42,8 +46,8 @@ def unproject_depth(depth: Float32Array, intrinsics: Float64Array) -> Float32Arr
     return points
 
 
-def transform_points(a_from_b: Float64Array, points_b: Float32Array) -> Float32Array:
-    """Move (..., 3) points from frame b to frame a by a (4, 4) rigid transform; float32."""
-    rotation = a_from_b[:3, :3].T.astype(np.float32)
-    moved: Float32Array = points_b @ rotation + a_from_b[:3, 3].astype(np.float32)
+def transform_points(a_from_b: Float64Array, points_b: Points) -> Points:
+    """Move (..., 3) points from frame b to frame a by a (4, 4) rigid transform, in their type."""
+    rotation = a_from_b[:3, :3].T.astype(points_b.dtype)
+    moved: Points = points_b @ rotation + a_from_b[:3, 3].astype(points_b.dtype)
     return moved

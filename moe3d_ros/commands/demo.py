@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+from moe3d_engine.cli.camera_topics import add_camera_topics
+
 NAME = 'demo'
 HELP = 'play a bag through the real node; write figures, a picture and a cloud'
 
@@ -16,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder of the results')
     parser.add_argument('--rate', type=float, default=1.0, help='2 plays twice as fast')
     parser.add_argument('--frames', type=int, metavar='N', help='frames to render or to play')
-    parser.add_argument('--image-topic', metavar='TOPIC', help='of a bag with several cameras')
-    parser.add_argument('--camera-info-topic', metavar='TOPIC', help='where it is not beside it')
+    add_camera_topics(parser)
     parser.add_argument('--depth-topic', metavar='TOPIC', help='ground truth on the image pixels')
     parser.add_argument(
         '--weights', default='moe3d-small', help='shipped weights, or the path of a card (.json)'

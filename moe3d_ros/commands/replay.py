@@ -6,6 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from moe3d_engine.cli.camera_topics import add_camera_topics
 from moe3d_engine.cli.output import print_summary
 
 NAME = 'replay'
@@ -19,8 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--clock', action='store_true', help='publish the log time on /clock')
     parser.add_argument('--loop', action='store_true', help='start again at the end')
     parser.add_argument('--topics', nargs='+', metavar='TOPIC', help='play only these')
-    parser.add_argument('--image-topic', metavar='TOPIC', help='of a bag with several cameras')
-    parser.add_argument('--camera-info-topic', metavar='TOPIC', help='where it is not beside it')
+    add_camera_topics(parser)
     parser.add_argument(
         '--wait-for-subscribers', type=int, default=1, metavar='N',
         help='of images and camera_info, before the first message (default 1; 0 = none)',
