@@ -47,7 +47,8 @@ class ModelConfig:
     confidence_tau : relative tolerance that `boundary_confidence` speaks of.
     layer_scale : initial layer scale of aggregator and camera head.
     initial_depth : depth that a randomly initialised network predicts at first.
-    heads_fp32 : whether the depth head's convolutions ignore autocast, as VGGT's do.
+    heads_fp32 : whether the depth head's convolutions ignore autocast, as VGGT's do. The hidden
+        layers of experts and gate, which VGGT does not have, follow it all the same.
 
     Raises
     ------

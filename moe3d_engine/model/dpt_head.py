@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from moe3d_engine.model.aggregator import NUM_SPECIAL
 from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.mobile_stem import SKIP_CHANNELS
@@ -43,6 +45,11 @@ def position_map(channels: int, hw: tuple[int, int], aspect: float, like: Tensor
     x = encode(columns, aspect / diagonal)[:, None, :].expand(-1, rows, -1)
     y = encode(rows, 1 / diagonal)[:, :, None].expand(-1, -1, columns)
     return torch.cat((x, y)).to(like.dtype)
+
+
+def _float32(like: Tensor) -> torch.autocast:
+    """Return a context in which autocast leaves the types of operations alone."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def resize(x: Tensor, hw: tuple[int, int]) -> Tensor:
@@ -112,7 +119,7 @@ class Scratch(nn.Module):
         # Expert k owns hidden channels k * expert_hidden ... and outputs 2 k, 2 k + 1.
         self.output_conv2 = nn.Sequential(
             nn.Conv2d(features // 2, hidden, 3, padding=1),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(outputs * config.expert_hidden, 2 * outputs, 1, groups=outputs),
         )
 
@@ -147,7 +154,7 @@ class DepthHead(nn.Module):
         if config.num_experts > 1:
             self.gate = nn.Sequential(
                 nn.Conv2d(features // 2, config.gate_hidden, 3, padding=1),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 nn.Conv2d(config.gate_hidden, config.num_experts, 1),
             )
         self.image_branch = nn.ModuleDict()
@@ -176,14 +183,16 @@ class DepthHead(nn.Module):
         if self.fp32:
             taps = [tap.float() for tap in taps]
             skips = {name: skip.float() for name, skip in skips.items()}
-            with torch.autocast(taps[0].device.type, enabled=False):
-                return self._forward(taps, grid_hw, skips)
-        return self._forward(taps, grid_hw, skips)
+        with _float32(taps[0]) if self.fp32 else nullcontext():
+            feature = self._feature(taps, grid_hw, skips)
+            if self.gate is None:
+                return self.scratch.output_conv2(feature).float(), None
+        return self._branches(feature, self.gate)
 
-    def _forward(
+    def _feature(
         self, taps: list[Tensor], grid_hw: tuple[int, int], skips: dict[str, Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Run the head in the types that autocast decides."""
+    ) -> Tensor:
+        """Return the full-resolution feature (N, dpt_features / 2, H, W), as VGGT does."""
         rows, columns = grid_hw
         aspect = columns / rows
         scratch = self.scratch
@@ -198,14 +207,29 @@ class DepthHead(nn.Module):
         x = scratch.output_conv1(self._add_image(x, skips, 'skip2'))
         x = resize(x, (rows * self.patch_size, columns * self.patch_size))
         x = x + position_map(x.shape[1], (x.shape[2], x.shape[3]), aspect, x)
-        x = self._add_image(x, skips, 'skip1')
-        gate = None if self.gate is None else self.gate(x).float()
-        if gate is None or not self.blends_features:
-            return scratch.output_conv2(x).float(), gate
-        convolve, rectify, project = scratch.output_conv2
-        hidden = rectify(convolve(x)).unflatten(1, (gate.shape[1], -1))
-        blend = (gate.softmax(1)[:, :, None] * hidden).sum(1)
-        return project(blend).float(), None
+        return self._add_image(x, skips, 'skip1')
+
+    def _branches(self, feature: Tensor, gate: nn.Sequential) -> tuple[Tensor, Tensor | None]:
+        """
+        Return the raw channels of experts and gate.
+
+        The hidden layers, nearly all that a mixture costs, run in the type that autocast decides
+        and with channels last, in which a CPU computes them twice as fast. The projections to log
+        depth, log confidence and logits are float32.
+        """
+        device = feature.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        feature = feature.to(dtype=dtype, memory_format=torch.channels_last)
+        convolve, rectify, project = self.scratch.output_conv2
+        choose_hidden, rectify_choice, choose = gate
+        hidden = rectify(convolve(feature)).float()
+        choice = rectify_choice(choose_hidden(feature)).float()
+        with _float32(feature):
+            logits = choose(choice)
+            if not self.blends_features:
+                return project(hidden), logits
+            by_expert = hidden.unflatten(1, (logits.shape[1], -1))
+            return project((logits.softmax(1)[:, :, None] * by_expert).sum(1)), None
 
     def _levels(self, taps: list[Tensor], grid_hw: tuple[int, int]) -> list[Tensor]:
         """Return the taps as maps at strides patch / 4, patch / 2, patch and 2 patch."""
