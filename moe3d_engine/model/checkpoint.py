@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from dataclasses import replace
 import json
 import os
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 EXPERT_PREFIX = 'depth_head.scratch.output_conv2.'
 EXPERT_OUTPUT = 'depth_head.scratch.output_conv2.2.'
 GATE_PREFIX = 'depth_head.gate.'
+MATCHER_PREFIX = 'pose_matcher.'
 IGNORED_PREFIXES = ('point_head.', 'track_head.')
 CONFIG_KEY = 'config'
 MAX_NAMES = 8
@@ -179,6 +181,18 @@ def with_experts(network: Moe3dNet, config: ModelConfig) -> Moe3dNet:
     mixture = Moe3dNet(config)
     mixture.load_vggt_state_dict(network.state_dict())
     return mixture
+
+
+def with_matching(network: Moe3dNet) -> Moe3dNet:
+    """Return the network with a pose matcher, a random one unless it has one already."""
+    from moe3d_engine.model.network import Moe3dNet
+
+    if network.config.matching:
+        return network
+    matching = Moe3dNet(replace(network.config, matching=True))
+    fresh = {k: v for k, v in matching.state_dict().items() if k.startswith(MATCHER_PREFIX)}
+    assign_state(matching, network.state_dict() | fresh, source='given')
+    return matching
 
 
 def load_weights(path: Path) -> Moe3dNet:

@@ -36,6 +36,8 @@ class ModelConfig:
     stem : how patches become tokens: `patch` (one linear map) or `mobile` (EfficientNet-Lite0, at
         patch size 16).
     image_branch : whether the stem's maps also enter the depth head at their own resolution.
+    matching : whether poses are solved from matches between views, see `matching.PoseMatcher`;
+        else they are the camera head's, as in VGGT. Needs stem `mobile`.
     likelihood : `laplace` or `gaussian` components.
     mixture_variable : what a component's scale is measured in: `depth` or `log_depth`.
     scale_limit : largest scale of a component; scale = scale_limit / confidence.
@@ -74,6 +76,7 @@ class ModelConfig:
     expert_space: str = 'pixel'
     stem: str = 'patch'
     image_branch: bool = False
+    matching: bool = False
     likelihood: str = 'laplace'
     mixture_variable: str = 'depth'
     scale_limit: float = 0.2
@@ -137,10 +140,9 @@ class ModelConfig:
         """Check that the stem ends at the patch size and that the image branch has its maps."""
         if self.stem == 'mobile' and self.patch_size != 16:
             raise ConfigError(f'stem mobile has patch_size 16; got {self.patch_size}.')
-        if self.image_branch and self.stem != 'mobile':
-            raise ConfigError(
-                f'image_branch needs the maps of stem mobile; got stem {self.stem!r}.'
-            )
+        for name in ('image_branch', 'matching'):
+            if getattr(self, name) and self.stem != 'mobile':
+                raise ConfigError(f'{name} needs the maps of stem mobile; got stem {self.stem!r}.')
 
 
 PRESETS = {
@@ -163,6 +165,7 @@ PRESETS = {
         gate_hidden=16,
         stem='mobile',
         image_branch=True,
+        matching=True,
         mixture_variable='log_depth',
         scale_limit=1.0,
         near_bias=0.5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 from typing import NamedTuple
 
 from moe3d_engine.errors import ShapeError
@@ -14,6 +15,8 @@ from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.dpt_head import DepthHead
 from moe3d_engine.model.initialization import break_symmetry
 from moe3d_engine.model.initialization import initialize
+from moe3d_engine.model.matching import Matches
+from moe3d_engine.model.matching import PoseMatcher
 from moe3d_engine.model.mixture import decode_mixture
 from moe3d_engine.model.mixture import make_mixture
 import torch
@@ -35,6 +38,7 @@ class NetworkOutputs(NamedTuple):
     pose_encoding : (B, V, 9) of all views: translation, quaternion xyzw (camera from world, the
         world is the first camera), vertical and horizontal field of view in radians.
     expert_depth, expert_scale, gate_weights, gate_log_weights : (B, P, E, H, W) on request.
+    matches : with the first view, on request, where the network has them.
     """
 
     depth: Tensor
@@ -46,6 +50,7 @@ class NetworkOutputs(NamedTuple):
     expert_scale: Tensor | None = None
     gate_weights: Tensor | None = None
     gate_log_weights: Tensor | None = None
+    matches: Matches | None = None
 
 
 class Moe3dNet(nn.Module):
@@ -66,10 +71,16 @@ class Moe3dNet(nn.Module):
         self.aggregator = Aggregator(config)
         self.camera_head = CameraHead(config)
         self.depth_head = DepthHead(config)
+        self.pose_matcher = PoseMatcher(config) if config.matching else None
         initialize(self, config)
 
     def forward(
-        self, images: Tensor, *, decode: str = 'agree', return_experts: bool = False
+        self,
+        images: Tensor,
+        publish: Tensor | None = None,
+        *,
+        decode: str = 'agree',
+        return_experts: bool = False,
     ) -> NetworkOutputs:
         """
         Reconstruct views.
@@ -78,8 +89,9 @@ class Moe3dNet(nn.Module):
         ----------
         images : (B, V, 3, H, W) or (V, 3, H, W), floating point RGB in [0, 1]; height and width
             are multiples of the patch size.
+        publish : (P,) int64, the views whose depth is wanted; None means all.
         decode : `agree`, `dominant` or `soft`; see `decode_mixture`.
-        return_experts : whether to return the components of the mixture, too.
+        return_experts : whether to return the components of the mixture and the matches, too.
 
         Raises
         ------
@@ -90,11 +102,10 @@ class Moe3dNet(nn.Module):
         batched = images if images.ndim == 5 else images[None]
         features = self.encode_images(batched.flatten(0, 1))
         windows = {name: _split(x, batched.shape[:2]) for name, x in features.items()}
-        outputs = self.reconstruct(windows, decode=decode, return_experts=return_experts)
+        outputs = self.reconstruct(windows, publish, decode=decode, return_experts=return_experts)
         if images.ndim == 5:
             return outputs
-        first = {name: x[0] for name, x in outputs._asdict().items() if x is not None}
-        return NetworkOutputs(**first)
+        return NetworkOutputs(*(_first_window(x) for x in outputs))
 
     def encode_images(self, images: Tensor) -> dict[str, Tensor]:
         """
@@ -130,7 +141,9 @@ class Moe3dNet(nn.Module):
         tokens = features['tokens']
         grid_hw = (tokens.shape[2], tokens.shape[3])
         taps, last = self.aggregator(tokens)
-        pose_encoding = self.camera_head(last[:, :, 0])
+        pose_encoding, matches = self.camera_head(last[:, :, 0]), None
+        if self.pose_matcher is not None:
+            pose_encoding, matches = self.pose_matcher(features, last, pose_encoding)
         skips = {name: x for name, x in features.items() if name != 'tokens'}
         if publish is not None:
             taps = [x.index_select(1, publish) for x in taps]
@@ -143,8 +156,13 @@ class Moe3dNet(nn.Module):
         )
         mixture = make_mixture(experts, gate, self.config)
         decoded = decode_mixture(mixture, decode, self.config)
-        maps = {name: _split(x, windows) for name, x in decoded._asdict().items()}
-        outputs = NetworkOutputs(**maps, pose_encoding=pose_encoding)
+        outputs = NetworkOutputs(
+            depth=_split(decoded.depth, windows),
+            depth_confidence=_split(decoded.depth_confidence, windows),
+            boundary_confidence=_split(decoded.boundary_confidence, windows),
+            agreement=_split(decoded.agreement, windows),
+            pose_encoding=pose_encoding,
+        )
         if not return_experts:
             return outputs
         return outputs._replace(
@@ -152,6 +170,7 @@ class Moe3dNet(nn.Module):
             expert_scale=_split(mixture.scale, windows),
             gate_weights=_split(mixture.log_weight.exp(), windows),
             gate_log_weights=_split(mixture.log_weight, windows),
+            matches=matches,
         )
 
     def load_vggt_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
@@ -204,6 +223,13 @@ class Moe3dNet(nn.Module):
                 f'Height and width must be positive multiples of {patch}; got {shape[-2]} x '
                 f'{shape[-1]} in shape {shape}. Resize or crop the images first.'
             )
+
+
+def _first_window(x: Any) -> Any:  # noqa: ANN401 (a field of NetworkOutputs)
+    """Return an output without its batch axis."""
+    if isinstance(x, Matches):
+        return Matches(*(part[0] for part in x))
+    return None if x is None else x[0]
 
 
 def _split(x: Tensor, windows: torch.Size) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from moe3d_engine.errors import ConfigError
 
 VGGT_PREFIX = 'vggt:'  # of `init`
+PARTS = ('all', 'cameras')
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class TrainConfig:
     stem_rate, trunk_rate : learning rate of the mobile stem, and of everything but the depth
         head, relative to the depth head's. With trunk_rate 0 only the depth head is trained and
         no activation of the rest is kept.
+    part : what is trained. `all`: everything, as the rates say. `cameras`: the camera head and the
+        matching of a network that has its depth already; no depth is decoded and none changes.
     metric : learn depth in metres. Else each window is scaled as in VGGT's training: the mean
         distance of its points from the first camera is 1.
     num_experts : experts of the head; 1 trains the single-regression twin, whose likelihood is
@@ -48,6 +51,7 @@ class TrainConfig:
     gradient_weight : weight of the gradient of that error.
     side_weight : weight of the gate's cross entropy, near or far.
     camera_weight : weight of the camera loss.
+    match_weight : weight of the matches' cross entropy and of their depth's log error.
     far_m : true depth is clipped here; the sky lies at this distance.
     seed : seed of weights, order and augmentation.
     eval_every : steps between evaluations.
@@ -63,6 +67,7 @@ class TrainConfig:
     stem_init: str = ''
     stem_rate: float = 0.3
     trunk_rate: float = 1.0
+    part: str = 'all'
     metric: bool = True
     num_experts: int = 4
     likelihood: str = 'laplace'
@@ -82,6 +87,7 @@ class TrainConfig:
     gradient_weight: float = 2.0
     side_weight: float = 1.0
     camera_weight: float = 1.0
+    match_weight: float = 0.1
     far_m: float = 60.0
     ema_decay: float = 0.995
     seed: int = 0
@@ -103,6 +109,8 @@ class TrainConfig:
                 f'A run needs at least one step, one window and one window length; got steps='
                 f'{self.steps}, batch_size={self.batch_size}, view_counts={self.view_counts}.'
             )
+        if self.part not in PARTS:
+            raise ConfigError(f'part is one of {", ".join(PARTS)}; got {self.part!r}.')
         if not 0 <= self.decay_share <= 1:
             raise ConfigError(f'decay_share lies in [0, 1]; got {self.decay_share}.')
         if self.init.startswith(VGGT_PREFIX) and self.metric:

@@ -200,7 +200,7 @@ def gradient_loss(
 
 def camera_loss(pose_encoding: Tensor, target: Tensor) -> Tensor:
     """
-    Return the camera loss: smooth L1 of translation, rotation and field of view.
+    Return the camera loss: size of the errors of translation, rotation and field of view.
 
     Parameters
     ----------
@@ -208,14 +208,15 @@ def camera_loss(pose_encoding: Tensor, target: Tensor) -> Tensor:
 
     Notes
     -----
-    The terms and their weights (1, 1, 1/2) are VGGT's; a quaternion and its negative are the
-    same rotation, so the nearer sign counts.
+    L1, as in VGGT, but smooth for errors that do not matter. A rotation counts five times, since
+    a quaternion changes by half the angle and a wrong angle moves far points most. A quaternion
+    and its negative are the same rotation, so the nearer sign counts.
     """
     rotation = pose_encoding[..., 3:7]
     wanted = target[..., 3:7]
     sign = torch.where((rotation * wanted).sum(-1, keepdim=True) < 0, -1.0, 1.0)
     return (
-        smooth_l1_loss(pose_encoding[..., :3], target[..., :3], beta=0.1)
-        + smooth_l1_loss(rotation, sign * wanted, beta=0.1)
-        + 0.5 * smooth_l1_loss(pose_encoding[..., 7:], target[..., 7:], beta=0.1)
+        smooth_l1_loss(pose_encoding[..., :3], target[..., :3], beta=0.02)
+        + 5.0 * smooth_l1_loss(rotation, sign * wanted, beta=0.01)
+        + 0.5 * smooth_l1_loss(pose_encoding[..., 7:], target[..., 7:], beta=0.05)
     )

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 FIGURES = {
-    'losses': ('total', 'nll', 'expert', 'gradient', 'side', 'camera'),
+    'losses': ('total', 'nll', 'expert', 'gradient', 'side', 'camera', 'match'),
     'depth, held out': ('abs_rel', 'abs_rel_median', 'delta_1', 'ece'),
     'boundaries, held out': ('flying_gt', 'flying_pred', 'collapsed', 'entropy'),
+    'cameras, held out': ('rotation_deg', 'translation_share', 'pose_auc_30'),
 }
 
 
@@ -23,7 +24,7 @@ def plot_metrics(run: Path) -> None:
 
     lines = map(json.loads, (run / 'metrics.jsonl').read_text().splitlines())
     rows = {line['step']: line for line in lines}
-    figure = Figure(figsize=(15, 4.5), layout='constrained')
+    figure = Figure(figsize=(20, 4.5), layout='constrained')
     for (title, names), axes in zip(
         FIGURES.items(), figure.subplots(1, len(FIGURES)), strict=True
     ):
@@ -33,5 +34,6 @@ def plot_metrics(run: Path) -> None:
                 axes.plot(steps, [rows[step][name] for step in steps], marker='.', label=name)
         axes.set(title=title, xlabel='step')
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend()
     FigureCanvasAgg(figure).print_png(run / 'curves.png')  # type: ignore[no-untyped-call]

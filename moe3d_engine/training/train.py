@@ -18,30 +18,22 @@ from moe3d_engine.datasets import ViewSet
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.evaluation.held_out import evaluate_windows
-from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import Moe3dNet
-from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import load_weights
 from moe3d_engine.model.checkpoint import read_vggt
 from moe3d_engine.model.checkpoint import save_weights
 from moe3d_engine.model.checkpoint import with_experts
+from moe3d_engine.model.checkpoint import with_matching
 from moe3d_engine.model.mobile_stem import MobileStem
 from moe3d_engine.training.calibrate import calibrate
+from moe3d_engine.training.camera_metrics import camera_metrics
 from moe3d_engine.training.config import learning_rate_factor
 from moe3d_engine.training.config import TrainConfig
 from moe3d_engine.training.config import VGGT_PREFIX
 from moe3d_engine.training.data import WindowDataset
 from moe3d_engine.training.data import WindowSampler
-from moe3d_engine.training.losses import boundary_weights
-from moe3d_engine.training.losses import camera_loss
-from moe3d_engine.training.losses import entropy_loss
-from moe3d_engine.training.losses import expert_loss
-from moe3d_engine.training.losses import expert_targets
-from moe3d_engine.training.losses import find_surfaces
-from moe3d_engine.training.losses import gradient_loss
-from moe3d_engine.training.losses import mixture_loss
-from moe3d_engine.training.losses import side_loss
+from moe3d_engine.training.objective import window_losses
 from moe3d_engine.training.plots import plot_metrics
 from moe3d_engine.training.predict import predict_with_network
 import torch
@@ -54,6 +46,7 @@ from tqdm import tqdm
 
 HEAD_PREFIX = 'depth_head.'
 STEM_PREFIX = 'patch_embed.patch_embed.'
+SHOWN_METRICS = ('delta_1', 'flying_pred', 'rotation_deg')
 
 
 def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
@@ -96,6 +89,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     judged = [held_out[i] for i in range(min(config.held_out_sets, len(held_out)))]
     steps = range(first_step + 1, config.steps + 1)
     batches = open_batches(config, steps, accelerator)
+    published = torch.arange(0) if config.part == 'cameras' else None
     is_main = accelerator.is_main_process
     progress = tqdm(batches, initial=first_step, total=config.steps, disable=not is_main)
     if is_main:
@@ -107,7 +101,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
         for group in optimizer.param_groups:
             rate = config.learning_rate * learning_rate_factor(step, config)
             group['lr'] = rate * group['relative_rate']
-        outputs = model(batch['images'], return_experts=True)
+        outputs = model(batch['images'], published, return_experts=True)
         losses = window_losses(outputs, batch, network.config, config, step)
         optimizer.zero_grad()
         accelerator.backward(losses['total'])
@@ -120,7 +114,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             progress.set_postfix(shown_figures(losses, metrics))
         last = step == config.steps
         if last or step % config.eval_every == 0:
-            metrics = evaluate_network(averaged, judged)
+            metrics = evaluate_network(averaged, judged, config.part)
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)
             plot_metrics(run)
             save_weights(cast('Moe3dNet', averaged.module), run / 'weights.safetensors')
@@ -129,7 +123,9 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             saved_at = time.monotonic()
     if is_main:
         mean_network = cast('Moe3dNet', averaged.module)
-        save_weights(calibrate(mean_network, judged), run / 'weights.safetensors')
+        if config.part == 'all':
+            mean_network = calibrate(mean_network, judged)
+        save_weights(mean_network, run / 'weights.safetensors')
     accelerator.end_training()
     return metrics
 
@@ -171,9 +167,15 @@ def build_network(config: TrainConfig) -> Moe3dNet:
         network.break_symmetry(config.seed)
         if config.stem_init:
             load_stem(network, Path(config.stem_init))
-    if config.trunk_rate == 0:
-        network.aggregator.requires_grad_(False)
-        network.camera_head.requires_grad_(False)
+    if config.part == 'cameras':
+        network = with_matching(network)
+        network.requires_grad_(False)
+        network.camera_head.requires_grad_(True)
+        if network.pose_matcher is not None:
+            network.pose_matcher.requires_grad_(True)
+    elif config.trunk_rate == 0:
+        network.requires_grad_(False)
+        network.depth_head.requires_grad_(True)
     return network
 
 
@@ -236,54 +238,22 @@ def open_batches(
     return DataLoader(dataset, batch_sampler=sampler, num_workers=1, prefetch_factor=4)
 
 
-def window_losses(
-    outputs: NetworkOutputs,
-    batch: dict[str, Tensor],
-    model: ModelConfig,
-    config: TrainConfig,
-    step: int,
-) -> dict[str, Tensor]:
-    """Return the losses of one batch of windows by name; `total` is their weighted sum."""
-    assert outputs.expert_depth is not None
-    depth, valid = batch['depth'], batch['valid']
-    num_experts = outputs.expert_depth.shape[2]
-    weights = valid * boundary_weights(depth, config.boundary_weight)
-    surfaces = find_surfaces(depth)
-    wanted = expert_targets(depth, surfaces, num_experts)
-    log_error = outputs.expert_depth.log() - wanted.log()
-    losses = {
-        'nll': mixture_loss(outputs, depth, weights, model),
-        'expert': expert_loss(log_error, weights),
-        'gradient': gradient_loss(log_error, valid),
-        'camera': camera_loss(outputs.pose_encoding, batch['pose_encoding']),
-    }
-    total = (
-        config.nll_weight * losses['nll']
-        + config.expert_weight * losses['expert']
-        + config.gradient_weight * losses['gradient']
-        + config.camera_weight * losses['camera']
-    )
-    if num_experts > 1:
-        losses['side'] = side_loss(outputs, surfaces, valid)
-        losses['entropy'] = entropy_loss(outputs, weights)
-        ramp = min(1.0, 5 * step / config.steps)
-        total = total + config.side_weight * losses['side']
-        total = total + ramp * config.entropy_weight * losses['entropy']
-    return losses | {'total': total}
-
-
 def shown_figures(losses: dict[str, Tensor], metrics: dict[str, float]) -> dict[str, str]:
     """Return what the progress bar says: losses of this step, figures of the last evaluation."""
     figures = {name: float(value.detach()) for name, value in losses.items()}
-    figures |= {name: metrics[name] for name in ('delta_1', 'flying_pred') if name in metrics}
+    figures |= {name: metrics[name] for name in SHOWN_METRICS if name in metrics}
     return {name: f'{value:.3f}' for name, value in figures.items()}
 
 
-def evaluate_network(averaged: AveragedModel, sets: list[ViewSet]) -> dict[str, float]:
-    """Return the held-out figures of the averaged network; see `evaluate_windows`."""
+def evaluate_network(averaged: AveragedModel, sets: list[ViewSet], part: str) -> dict[str, float]:
+    """Return the held-out figures of what is trained of the averaged network."""
     network = cast('Moe3dNet', averaged.module).eval()
     predict = predict_with_network(network)
-    return evaluate_windows(predict, sets, confidence_tau=network.config.confidence_tau)
+    metrics = camera_metrics(predict, sets)
+    if part == 'cameras':
+        return metrics
+    tau = network.config.confidence_tau
+    return evaluate_windows(predict, sets, confidence_tau=tau) | metrics
 
 
 def append_metrics(

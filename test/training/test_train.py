@@ -182,3 +182,38 @@ def test_two_processes_train_one_network(config: TrainConfig, tmp_path: Path) ->
     assert 0 <= figures['delta_1'] <= 1
     lines = (tmp_path / 'metrics.jsonl').read_text().splitlines()
     assert [json.loads(line)['step'] for line in lines] == [3]
+
+
+def test_training_the_cameras_leaves_every_weight_of_depth_alone(
+    config: TrainConfig, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    sizes = {'vit_depth': 1, 'depth': 1, 'taps': (0, 0, 0, 0), 'num_experts': 2}
+    start = Moe3dNet(replace(preset('moe3d-small'), matching=False, **sizes))
+    save_weights(start, tmp_path / 'start.safetensors')
+    write_dataset(tmp_path / 'data', range(1), num_views=2, image_hw=(32, 48), processes=1)
+
+    metrics = train(
+        replace(
+            config,
+            data=str(tmp_path / 'data'),
+            held_out=str(tmp_path / 'data'),
+            run=str(tmp_path / 'run'),
+            init=str(tmp_path / 'start.safetensors'),
+            part='cameras',
+            image_hw=(32, 48),
+            steps=2,
+        )
+    )
+
+    trained = load_weights(tmp_path / 'run' / 'weights.safetensors')
+    assert trained.config == replace(start.config, matching=True)
+    moved = {
+        name.split('.')[0]
+        for name, value in trained.state_dict().items()
+        if name not in start.state_dict() or not torch.equal(value, start.state_dict()[name])
+    }
+    assert moved == {'camera_head', 'pose_matcher'}
+    assert metrics.keys() == {
+        'rotation_deg', 'direction_deg', 'translation_share', 'pose_auc_30',
+    }  # fmt: skip
