@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.base import check_window
+from moe3d_engine.backends.base import SourceEncoder
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.geometry.boundary import snap_to_surfaces
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
@@ -23,6 +24,7 @@ from moe3d_engine.postprocess import limit_range
 from moe3d_engine.postprocess import on_one_surface
 from moe3d_engine.preprocess import check_same_size
 from moe3d_engine.preprocess import fit_view
+from moe3d_engine.preprocess import fitted_view
 from moe3d_engine.preprocess import FittedView
 from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import DepthScale
@@ -197,13 +199,19 @@ class Reconstructor:
     def _encode(self, views: tuple[View, ...], timings_ms: dict[str, float]) -> None:
         """Keep fitted images and features of exactly these views, computing those not seen yet."""
         new = [view for view in dict.fromkeys(views) if view not in self._seen]
-        with _timed(timings_ms, 'preprocess'):
-            fitted = [fit_view(view, self.backend.spec.input_hw) for view in new]
-        with _timed(timings_ms, 'encode'):
-            if new:
-                images = to_network(np.stack([view.image for view in fitted]))
-                features = self.backend.encode(images)
-                self._seen.update(zip(new, map(_SeenView, fitted, features), strict=True))
+        timings_ms |= {'preprocess': 0.0, 'encode': 0.0}
+        if new and isinstance(self.backend, SourceEncoder):
+            with _timed(timings_ms, 'encode'):
+                images, features = self.backend.encode_sources(np.stack([v.image for v in new]))
+                fitted = [fitted_view(*pair) for pair in zip(new, images, strict=True)]
+        elif new:
+            with _timed(timings_ms, 'preprocess'):
+                fitted = [fit_view(view, self.backend.spec.input_hw) for view in new]
+                network_input = to_network(np.stack([view.image for view in fitted]))
+            with _timed(timings_ms, 'encode'):
+                features = self.backend.encode(network_input)
+        if new:
+            self._seen.update(zip(new, map(_SeenView, fitted, features), strict=True))
         self._seen = {view: self._seen[view] for view in views}
 
     def _shared_view(self, views: tuple[View, ...]) -> int | None:

@@ -67,13 +67,62 @@ def fit_view(view: View, input_hw: tuple[int, int]) -> FittedView:
     fit = fit_geometry(view.image.shape[:2], input_hw)
     image = view.image
     if fit.resized_hw != image.shape[:2]:
-        shrinks = fit.resized_hw[0] < image.shape[0]
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        interpolation = _interpolation(image.shape[:2], fit)
         resized = cv2.resize(image, fit.resized_hw[::-1], interpolation=interpolation)
         image = np.asarray(resized, np.uint8)
     image = image[fit.top : fit.top + input_hw[0], fit.left : fit.left + input_hw[1]]
-    intrinsics = None if view.intrinsics is None else fit.fitted_from_source @ view.intrinsics
-    return FittedView(image, intrinsics, fit.fitted_from_source)
+    return fitted_view(view, image)
+
+
+def fitted_view(view: View, image: UInt8Array) -> FittedView:
+    """
+    Return a view whose image was fitted to the network already, with the geometry of that.
+
+    Parameters
+    ----------
+    view : the source view.
+    image : (H, W, 3), what `fit_view` or a backend made of its image.
+    """
+    fitted_from_source = fit_geometry(view.image.shape[:2], image.shape[:2]).fitted_from_source
+    intrinsics = None if view.intrinsics is None else fitted_from_source @ view.intrinsics
+    return FittedView(image, intrinsics, fitted_from_source)
+
+
+def resampling_matrices(
+    source_hw: tuple[int, int], input_hw: tuple[int, int]
+) -> tuple[Float32Array, Float32Array]:
+    """
+    Return what `fit_view` does to an image as two matrices: rows @ channel @ columns.T.
+
+    Parameters
+    ----------
+    source_hw : (source_h, source_w) of the image in pixels.
+    input_hw : (H, W) of the network's input.
+
+    Returns
+    -------
+    rows : (H, source_h) float32.
+    columns : (W, source_w) float32. Both are resize and crop in one; `fit_view` rounds to grey
+        levels and computes with 11 bits in between, so the two may differ by one level.
+    """
+    fit = fit_geometry(source_hw, input_hw)
+    interpolation = _interpolation(source_hw, fit)
+    matrices = []
+    for source, resized, start, size in zip(
+        source_hw, fit.resized_hw, (fit.top, fit.left), input_hw, strict=True
+    ):
+        matrix = np.eye(source, dtype=np.float32)
+        if resized != source:
+            matrix = np.asarray(
+                cv2.resize(matrix, (source, resized), interpolation=interpolation), np.float32
+            )
+        matrices.append(np.ascontiguousarray(matrix[start : start + size]))
+    return matrices[0], matrices[1]
+
+
+def _interpolation(source_hw: tuple[int, int], fit: Fit) -> int:
+    """Return OpenCV's flag: the mean over a pixel's area where the image becomes smaller."""
+    return cv2.INTER_AREA if fit.resized_hw[0] < source_hw[0] else cv2.INTER_LINEAR
 
 
 def check_same_size(views: Sequence[View]) -> None:

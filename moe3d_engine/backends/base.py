@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import Protocol
+from typing import runtime_checkable
 
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
 
@@ -72,6 +74,27 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release the backend; a second call does nothing."""
+        ...
+
+
+@runtime_checkable
+class SourceEncoder(Protocol):
+    """A backend that also fits camera images to the network by itself, as a GPU can."""
+
+    def encode_sources(self, sources: UInt8Array) -> tuple[UInt8Array, list[object]]:
+        """
+        Fit V camera images of one size to the network and compute their features.
+
+        Parameters
+        ----------
+        sources : (V, source_h, source_w, 3) uint8, RGB.
+
+        Returns
+        -------
+        fitted : (V, H, W, 3) uint8 at `spec.input_hw`, up to one grey level what
+            `preprocess.fit_view` makes of them; the caller's.
+        features : one opaque object per view, as of `Backend.encode`.
+        """
         ...
 
 

@@ -7,9 +7,12 @@ from importlib.util import find_spec
 import logging
 
 from moe3d_engine.assets import find_weights
+from moe3d_engine.assets import WeightsCard
 from moe3d_engine.backends.base import Backend
+from moe3d_engine.build.gpu import current_gpu
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
 _OPENERS = {
@@ -28,8 +31,9 @@ def open_backend(
 
     Parameters
     ----------
-    name : `openvino`, `torch`, `tensorrt`, or `auto`: OpenVINO where it is installed, else
-        torch where that is installed. The choice is logged.
+    name : `openvino`, `torch`, `tensorrt`, or `auto`: TensorRT where there is an NVIDIA GPU with
+        plans that fit and compute the right thing, else OpenVINO where it is installed, else
+        torch. The choice is logged, and why a GPU that is there is not used.
     weights : name of shipped weights, or path of a card (`.json`).
     threads : CPU threads of the backend; None leaves the number to the runtime.
 
@@ -41,6 +45,8 @@ def open_backend(
         If a file of the weights is missing or corrupt.
     BackendError
         If the backend's runtime is not installed or cannot open the weights.
+    EngineError
+        If `tensorrt` is asked for and its plans are missing, damaged, foreign or wrong.
     """
     if name not in BACKEND_NAMES:
         raise ConfigError(
@@ -49,12 +55,32 @@ def open_backend(
     if threads is not None and threads < 1:
         raise ConfigError(f'A backend needs at least one thread; got threads={threads}.')
     card = find_weights(weights)
-    chosen = _installed_backend() if name == 'auto' else name
-    module_name, function_name = _OPENERS[chosen]
-    opener = getattr(import_module(module_name), function_name)
-    backend: Backend = opener(card, threads=threads)
+    backend = _open_on_gpu(card, threads) if name == 'auto' else None
+    if backend is None:
+        backend = _open(_installed_backend() if name == 'auto' else name, card, threads)
     _LOGGER.info('Opened %s on the backend %s (asked for: %s).', card.name, backend.name, name)
     return backend
+
+
+def _open(name: str, card: WeightsCard, threads: int | None) -> Backend:
+    """Open a backend of _OPENERS."""
+    module_name, function_name = _OPENERS[name]
+    opener = getattr(import_module(module_name), function_name)
+    backend: Backend = opener(card, threads=threads)
+    return backend
+
+
+def _open_on_gpu(card: WeightsCard, threads: int | None) -> Backend | None:
+    """Open TensorRT if there is a GPU that can run it; else say why not."""
+    gpu = current_gpu()
+    if gpu is None:
+        _LOGGER.info('There is no NVIDIA GPU to be seen: %s runs on the CPU.', card.name)
+        return None
+    try:
+        return _open('tensorrt', card, threads)
+    except (BackendError, EngineError) as error:
+        _LOGGER.warning('%s runs on the CPU, not on the %s: %s', card.name, gpu.name, error)
+        return None
 
 
 def _installed_backend() -> str:

@@ -23,6 +23,8 @@ from moe3d_engine.build.manifest import NOT_RUN
 from moe3d_engine.build.manifest import plan_request
 from moe3d_engine.build.manifest import PlanManifest
 from moe3d_engine.build.manifest import PlanRequest
+from moe3d_engine.build.manifest import PLANS
+from moe3d_engine.build.manifest import PREPROCESS
 from moe3d_engine.build.manifest import write_manifest
 from moe3d_engine.build.plan_store import build_lock
 from moe3d_engine.build.plan_store import new_plans
@@ -103,7 +105,7 @@ def build_plans(
         with new_plans(request, cache) as folder:
             least, _, most = options.compile.views
             write_reference(card, folder, min(max(REFERENCE_VIEWS, least), most))
-            for graph in GRAPHS:
+            for graph in PLANS:
                 _compile(trt, card, graph, options, folder, report, cancel)
             manifest = _manifest(request, folder)
             if open_plans is not None:
@@ -175,32 +177,42 @@ def _compile(
     report: Report | None,
     cancel: threading.Event | None,
 ) -> None:
-    """Write `<graph>.plan` from the card's graph, which is converted first where it must be."""
-    role = graph_role(card, graph, options.precision)
-    source = card.verified_file(role)
+    """Write `<graph>.plan`; its graph is made or converted first where it must be."""
     converted = folder / 'converted'
-    if role == graph and options.precision in CONVERTIBLE:
-        from moe3d_engine.build.precision import convert_graph
+    converted.mkdir()
+    source, shapes = converted / f'{graph}.onnx', {}
+    if graph == PREPROCESS:
+        from moe3d_engine.build.preprocess_graph import input_shapes
+        from moe3d_engine.build.preprocess_graph import write_preprocess_graph
 
-        converted.mkdir()
-        wide, source = source, converted / f'{graph}.onnx'
-        convert_graph(wide, options.precision, source)
+        write_preprocess_graph(source, card.input_hw)
+        shapes = input_shapes(card.input_hw, options.compile.views)
+    else:
+        role = graph_role(card, graph, options.precision)
+        wide = card.verified_file(role)
+        if role == graph and options.precision in CONVERTIBLE:
+            from moe3d_engine.build.precision import convert_graph
+
+            convert_graph(wide, options.precision, source)
+        else:
+            source = wide
 
     def progress(share: float, phase: str) -> None:
         if report is not None:
             report(graph, share, phase)
 
-    compile_graph(trt, source, folder / f'{graph}.plan', options.compile, progress, cancel)
-    shutil.rmtree(converted, ignore_errors=True)
+    plan = folder / f'{graph}.plan'
+    compile_graph(trt, source, plan, options.compile, shapes, progress, cancel)
+    shutil.rmtree(converted)
 
 
 def _manifest(request: PlanRequest, folder: Path) -> PlanManifest:
     """Return the manifest of plans that were written but not run."""
-    paths = {graph: folder / f'{graph}.plan' for graph in GRAPHS}
+    paths = {plan: folder / f'{plan}.plan' for plan in PLANS}
     return PlanManifest(
         **asdict(request),
-        plan_sha256={graph: sha256_of(path) for graph, path in paths.items()},
-        plan_bytes={graph: path.stat().st_size for graph, path in paths.items()},
+        plan_sha256={plan: sha256_of(path) for plan, path in paths.items()},
+        plan_bytes={plan: path.stat().st_size for plan, path in paths.items()},
         state=NOT_RUN,
         self_check=None,
         created_by=request.command,

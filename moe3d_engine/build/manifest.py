@@ -19,7 +19,9 @@ from moe3d_engine.assets.card import SHIPPED_FOLDER
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.errors import EngineError
 
-FORMAT = 1
+FORMAT = 2
+PREPROCESS = 'preprocess'
+PLANS = (PREPROCESS, *GRAPHS)  # the weights' graphs, and what fits camera images to them
 MANIFEST_NAME = 'manifest.json'
 RUNTIMES = ('tensorrt', 'tensorrt_rtx')
 CHECKED, NOT_RUN = 'checked', 'built, not run'
@@ -33,7 +35,7 @@ _TARGETS = re.compile(r'(\d+\.\d+(,\d+\.\d+)*)?')
 @dataclass(frozen=True)
 class PlanRequest:
     """
-    What decides the content of the two plans of a set of weights.
+    What decides the content of the plans of a set of weights.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ class PlanManifest(PlanRequest):
 
     Parameters
     ----------
-    plan_sha256, plan_bytes : hash and size of the plan of each graph.
+    plan_sha256, plan_bytes : hash and size of each plan, by the names in PLANS.
     state : `checked`, or `built, not run` where no GPU could run the plans.
     self_check : figures of the numerics check; None if they were not run.
     created_by : the command that built the plans.
@@ -184,9 +186,9 @@ def read_manifest(folder: Path) -> PlanManifest:
         content['input_hw'] = tuple(map(int, content['input_hw']))
         content['views'] = tuple(map(int, content['views']))
         manifest = PlanManifest(**content)
-        plans = set(GRAPHS)
+        plans = set(PLANS)
         if not (plans <= manifest.plan_sha256.keys() and plans <= manifest.plan_bytes.keys()):
-            raise ValueError('plan_sha256 or plan_bytes lack a graph')
+            raise ValueError('plan_sha256 or plan_bytes lack a plan')
         if len(manifest.views) != 3 or not _TARGETS.fullmatch(manifest.compute_capability):
             raise ValueError('views or compute_capability are none')
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -199,25 +201,25 @@ def read_manifest(folder: Path) -> PlanManifest:
 
 def verified_plans(folder: Path, manifest: PlanManifest) -> dict[str, Path]:
     """
-    Return the path of each graph's plan after checking sizes and hashes.
+    Return the path of each plan, by the names in PLANS, after checking sizes and hashes.
 
     Raises
     ------
     EngineError
         If a plan is missing, truncated or altered.
     """
-    paths = {graph: folder / f'{graph}.plan' for graph in GRAPHS}
-    for graph, path in paths.items():
+    paths = {plan: folder / f'{plan}.plan' for plan in PLANS}
+    for plan, path in paths.items():
         mend = f'Build it again: `{manifest.command}`.'
         if not path.is_file():
             raise EngineError(f'The plan {path} is missing. {mend}')
-        size, expected = path.stat().st_size, manifest.plan_bytes[graph]
+        size, expected = path.stat().st_size, manifest.plan_bytes[plan]
         if size != expected:
             raise EngineError(
                 f'The plan {path} is truncated or altered: it has {size} bytes, its manifest says '
                 f'{expected}. {mend}'
             )
-        if sha256_of(path) != manifest.plan_sha256[graph]:
+        if sha256_of(path) != manifest.plan_sha256[plan]:
             raise EngineError(
                 f'The plan {path} is corrupt: its sha256 is not the one of its manifest. {mend}'
             )

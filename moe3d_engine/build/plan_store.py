@@ -54,30 +54,39 @@ def stored_plans(request: PlanRequest, cache: Path) -> PlanManifest | None:
     return manifest if manifest.key == request.key else None
 
 
-def find_plans(expected: PlanRequest, cache: Path) -> tuple[Path, PlanManifest]:
+def find_plans(cache: Path, *expected: PlanRequest) -> tuple[Path, PlanManifest]:
     """
     Return the newest plans that can be used here; `verified_plans` then checks their content.
+
+    Parameters
+    ----------
+    cache : folder of all plans.
+    expected : plans of one set of weights, each of which will do; the first is the one to build.
 
     Raises
     ------
     EngineError
         If there are none; says why the nearest ones do not fit and which command builds them.
     """
+    name = expected[0].weights_name
     found = []
-    for path in (cache / expected.weights_name).glob(f'*/{MANIFEST_NAME}'):
+    for path in (cache / name).glob(f'*/{MANIFEST_NAME}'):
         if UNFINISHED in path.parent.name:
             continue
         try:
-            found.append((path.stat().st_mtime, path.parent, read_manifest(path.parent)))
+            manifest, built_at = read_manifest(path.parent), path.stat().st_mtime
         except EngineError as error:
             _LOGGER.warning('%s', error)
+            continue
+        found += [(path.parent, manifest, request, built_at) for request in expected]
     if not found:
         raise EngineError(
-            f'There are no plans of {expected.weights_name} in {cache}. Build them: '
-            f'`{expected.command}`.'
+            f'There are no plans of {name} in {cache}. Build them: `{expected[0].command}`.'
         )
-    _, folder, manifest = min(found, key=lambda one: (len(mismatches(one[2], expected)), -one[0]))
-    check_manifest(manifest, expected)
+    folder, manifest, request, _ = min(
+        found, key=lambda one: (len(mismatches(one[1], one[2])), -one[3])
+    )
+    check_manifest(manifest, request)
     return folder, manifest
 
 

@@ -8,6 +8,7 @@ graph, which is strongly typed. What a version lacks is found by looking for it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,6 +18,7 @@ from pathlib import Path
 import resource
 import sys
 import threading
+from types import MappingProxyType
 from typing import Any
 
 from moe3d_engine.errors import ConfigError
@@ -39,6 +41,7 @@ _MISSING = {
     ),
 }
 
+Shapes = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
 Progress = Callable[[float, str], None]  # share that is done, in [0, 1], and what is being done
 
 
@@ -92,6 +95,7 @@ def compile_graph(
     source: Path,
     out: Path,
     options: CompileOptions,
+    shapes: Mapping[str, Shapes] = MappingProxyType({}),
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> None:
@@ -103,6 +107,8 @@ def compile_graph(
     trt : what `import_runtime` returned.
     source : ONNX graph; weights beside it are found.
     out : plan to write.
+    shapes : least, most usual and largest shape of inputs, by their name. Of all others the first
+        axis alone may be dynamic, and is the number of views.
     progress : is called from another thread.
     cancel : stops the build at the builder's next step once it is set.
 
@@ -115,7 +121,7 @@ def compile_graph(
     KeyboardInterrupt
         If the build was cancelled.
     """
-    log = _make_log(trt)
+    log = make_log(trt)
     monitor = _make_monitor(trt, progress, cancel or threading.Event())
     builder = _make_builder(trt, log)
     # TensorRT 11 knows no other networks and may drop the flag.
@@ -132,7 +138,7 @@ def compile_graph(
     config = builder.create_builder_config()
     config.progress_monitor = monitor
     _configure(trt, config, options)
-    _add_profile(builder, network, config, options.views)
+    _add_profile(builder, network, config, options.views, shapes)
     plan = _run(lambda: builder.build_serialized_network(network, config), monitor)
     if plan is None:
         raise EngineError(_failure(trt, source, log.errors))
@@ -165,8 +171,8 @@ def load_timings(config: Any, path: Path) -> None:  # noqa: ANN401
         config.set_timing_cache(config.create_timing_cache(b''), False)
 
 
-def _make_log(trt: Any) -> Any:  # noqa: ANN401
-    """Return a logger for the builder that keeps errors for our own message."""
+def make_log(trt: Any) -> Any:  # noqa: ANN401
+    """Return a logger for builder or runtime that keeps errors for our own message."""
 
     class Log(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -266,21 +272,32 @@ def _member(trt: Any, enum: str, name: str) -> Any:  # noqa: ANN401
     return members[name]
 
 
-def _add_profile(builder: Any, network: Any, config: Any, views: tuple[int, int, int]) -> None:  # noqa: ANN401
-    """Tell the builder which numbers of views to expect at every input."""
+def _add_profile(
+    builder: Any,  # noqa: ANN401
+    network: Any,  # noqa: ANN401
+    config: Any,  # noqa: ANN401
+    views: tuple[int, int, int],
+    shapes: Mapping[str, Shapes],
+) -> None:
+    """Tell the builder which shapes to expect at every input."""
     profile = builder.create_optimization_profile()
     for index in range(network.num_inputs):
         tensor = network.get_input(index)
-        fixed = tuple(tensor.shape)[1:]
-        if tensor.shape[0] != -1 or -1 in fixed:
-            raise EngineError(
-                f'The input {tensor.name} has the shape {tuple(tensor.shape)}; only its first '
-                'axis, the views, may be dynamic (-1). Export the weights again.'
-            )
-        least = 1 if tensor.name in _SINGLE_INPUTS else views[0]
-        profile.set_shape(tensor.name, *((count, *fixed) for count in (least, *views[1:])))
+        profile.set_shape(tensor.name, *(shapes.get(tensor.name) or _by_views(tensor, views)))
     if config.add_optimization_profile(profile) < 0:
         raise EngineError(f'The runtime refuses windows of {views} views; give them in order.')
+
+
+def _by_views(tensor: Any, views: tuple[int, int, int]) -> Shapes:  # noqa: ANN401
+    """Return least, most usual and largest shape of an input whose first axis are the views."""
+    fixed = tuple(tensor.shape)[1:]
+    if tensor.shape[0] != -1 or -1 in fixed:
+        raise EngineError(
+            f'The input {tensor.name} has the shape {tuple(tensor.shape)}; only its first '
+            'axis, the views, may be dynamic (-1). Export the weights again.'
+        )
+    least = 1 if tensor.name in _SINGLE_INPUTS else views[0]
+    return (least, *fixed), (views[1], *fixed), (views[2], *fixed)
 
 
 def _run(build: Callable[[], Any], monitor: Any) -> Any:  # noqa: ANN401

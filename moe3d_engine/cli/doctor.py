@@ -12,13 +12,14 @@ import json
 import platform
 import time
 
+from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import Moe3dError
 
 NAME = 'doctor'
 HELP = 'check which parts of the installation work'
 
 REQUIRED_MODULES = ('numpy', 'cv2', 'rosbags.highlevel')
-BACKEND_MODULES = ('openvino', 'torch', 'tensorrt')
+BACKEND_MODULES = ('openvino', 'torch', 'tensorrt', 'tensorrt_rtx')
 WEIGHTS = 'moe3d-small'
 
 
@@ -56,6 +57,9 @@ def engine_checks() -> list[Check]:
         Check('python', True, f'{platform.python_version()} on {platform.platform()}'),
         *[_import_check(name) for name in REQUIRED_MODULES],
         *[_import_check(name, required=False) for name in BACKEND_MODULES],
+        run_check('cuda-python', _check_cuda, required=False),
+        run_check('GPU', _check_gpu, required=False),
+        run_check('plans', _check_plans, required=False),
         run_check('weights', _check_weights),
         run_check('inference', _check_inference),
     ]
@@ -74,12 +78,12 @@ def report_checks(checks: Sequence[Check], as_json: bool) -> int:
     return 0 if healthy else 1
 
 
-def run_check(name: str, find_detail: Callable[[], str]) -> Check:
-    """Return a required check that holds unless `find_detail` raises an expected error."""
+def run_check(name: str, find_detail: Callable[[], str], required: bool = True) -> Check:
+    """Return a check that holds unless `find_detail` raises an expected error."""
     try:
-        return Check(name, True, find_detail())
+        return Check(name, True, find_detail(), required)
     except (Moe3dError, ImportError) as error:
-        return Check(name, False, str(error))
+        return Check(name, False, str(error), required)
 
 
 def _import_check(name: str, required: bool = True) -> Check:
@@ -89,6 +93,35 @@ def _import_check(name: str, required: bool = True) -> Check:
     except (ImportError, OSError) as error:  # OSError: a shared library is missing
         return Check(name, False, str(error), required)
     return Check(name, True, str(getattr(module, '__version__', 'installed')), required)
+
+
+def _check_cuda() -> str:
+    """Import the package that tensorrt needs to talk to the GPU."""
+    from moe3d_engine.backends.cuda_buffers import import_cuda
+
+    return str(import_cuda().__name__)
+
+
+def _check_gpu() -> str:
+    """Ask the driver for a GPU."""
+    from moe3d_engine.build.gpu import current_gpu
+
+    gpu = current_gpu()
+    if gpu is None:
+        raise BackendError('No NVIDIA GPU is to be seen (look at nvidia-smi); the CPU computes.')
+    return f'{gpu.name}, compute capability {gpu.compute_capability}'
+
+
+def _check_plans() -> str:
+    """Look for plans of the shipped weights that this machine can run, and read their files."""
+    from moe3d_engine.assets import find_weights
+    from moe3d_engine.assets.cache import cache_folder
+    from moe3d_engine.backends.tensorrt_plans import usable_plans
+    from moe3d_engine.build.manifest import verified_plans
+
+    folder, manifest = usable_plans(find_weights(WEIGHTS), cache_folder())
+    verified_plans(folder, manifest)
+    return f'{manifest.precision}, {manifest.state}, in {folder}'
 
 
 def _check_weights() -> str:

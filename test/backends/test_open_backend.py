@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import logging
 from pathlib import Path
 import shutil
 import sys
+from typing import Any
 
 from moe3d_engine.backends.open import open_backend
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 import pytest
+
+World = Any  # of tensorrt_double.py, which is loaded by conftest.py
+WritePlans = Callable[..., Path]
 
 
 @pytest.fixture
@@ -65,9 +70,59 @@ def test_missing_runtime_says_what_to_install(
         open_backend(name, str(tiny_card))
 
 
-def test_tensorrt_is_refused_with_the_backends_that_work(tiny_card: Path) -> None:
-    with pytest.raises(BackendError, match=r'no TensorRT runtime yet.*openvino.*torch'):
-        open_backend('tensorrt', str(tiny_card))
+def test_auto_takes_the_gpu_where_there_are_plans(
+    world: World, tiny_card: Path, write_plans: WritePlans, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_plans()
+
+    with caplog.at_level(logging.INFO, logger='moe3d_engine'):
+        backend = open_backend('auto', str(tiny_card))
+    backend.close()
+
+    assert backend.name == 'tensorrt'
+    assert 'on the backend tensorrt (asked for: auto)' in caplog.text
+
+
+def test_auto_says_why_a_gpu_is_not_used(
+    world: World, tiny_card: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    backend = open_backend('auto', str(tiny_card))
+    backend.close()
+
+    assert backend.name == 'openvino'
+    (record,) = (record for record in caplog.records if record.levelname == 'WARNING')
+    assert 'runs on the CPU, not on the Double: There are no plans' in record.getMessage()
+    assert '`moe3d build' in record.getMessage()
+
+
+def test_auto_does_not_use_plans_that_compute_something_else(
+    world: World, tiny_card: Path, write_plans: WritePlans, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_plans()
+    world.distort = lambda plan, outputs: [values.fill(1) for values in outputs.values()]
+
+    backend = open_backend('auto', str(tiny_card))
+    backend.close()
+
+    assert backend.name == 'openvino'
+    assert 'must not be used' in caplog.text
+    assert world.cuda.in_use() == 0
+
+
+def test_auto_without_a_gpu_says_so(
+    world: World,
+    tiny_card: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr('moe3d_engine.backends.open.current_gpu', lambda: None)
+
+    with caplog.at_level(logging.INFO, logger='moe3d_engine'):
+        backend = open_backend('auto', str(tiny_card))
+    backend.close()
+
+    assert backend.name == 'openvino'
+    assert 'no NVIDIA GPU to be seen: tiny runs on the CPU' in caplog.text
 
 
 def test_unknown_backend_lists_the_known_ones() -> None:

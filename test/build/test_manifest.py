@@ -9,11 +9,11 @@ from typing import Any
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.build.manifest import check_manifest
-from moe3d_engine.build.manifest import GRAPHS
 from moe3d_engine.build.manifest import NOT_RUN
 from moe3d_engine.build.manifest import plan_request
 from moe3d_engine.build.manifest import PlanManifest
 from moe3d_engine.build.manifest import PlanRequest
+from moe3d_engine.build.manifest import PLANS
 from moe3d_engine.build.manifest import read_manifest
 from moe3d_engine.build.manifest import verified_plans
 from moe3d_engine.build.manifest import write_manifest
@@ -37,12 +37,12 @@ def make_manifest(folder: Path, **changes: object) -> PlanManifest:
     from moe3d_engine.assets.card import sha256_of
 
     folder.mkdir(exist_ok=True)
-    for graph in GRAPHS:
+    for graph in PLANS:
         (folder / f'{graph}.plan').write_bytes(graph.encode() * 100)
     manifest = PlanManifest(
         **vars(make_request(**changes)),
-        plan_sha256={graph: sha256_of(folder / f'{graph}.plan') for graph in GRAPHS},
-        plan_bytes={graph: 100 * len(graph) for graph in GRAPHS},
+        plan_sha256={graph: sha256_of(folder / f'{graph}.plan') for graph in PLANS},
+        plan_bytes={graph: 100 * len(graph) for graph in PLANS},
         state=NOT_RUN,
         self_check=None,
         created_by='moe3d build',
@@ -55,7 +55,7 @@ def test_manifest_written_then_read_is_the_same(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path)
 
     assert read_manifest(tmp_path) == manifest
-    assert verified_plans(tmp_path, manifest) == {g: tmp_path / f'{g}.plan' for g in GRAPHS}
+    assert verified_plans(tmp_path, manifest) == {g: tmp_path / f'{g}.plan' for g in PLANS}
     check_manifest(manifest, make_request())
 
 

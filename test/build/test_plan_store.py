@@ -11,6 +11,7 @@ from moe3d_engine.build.manifest import GRAPHS
 from moe3d_engine.build.manifest import NOT_RUN
 from moe3d_engine.build.manifest import PlanManifest
 from moe3d_engine.build.manifest import PlanRequest
+from moe3d_engine.build.manifest import PLANS
 from moe3d_engine.build.manifest import write_manifest
 from moe3d_engine.build.plan_store import build_lock
 from moe3d_engine.build.plan_store import find_plans
@@ -33,9 +34,9 @@ def fill(folder: Path, request: PlanRequest) -> None:
     """Write plans and their manifest."""
     from moe3d_engine.assets.card import sha256_of
 
-    for graph in GRAPHS:
+    for graph in PLANS:
         (folder / f'{graph}.plan').write_text(graph)
-    plans = {graph: folder / f'{graph}.plan' for graph in GRAPHS}
+    plans = {graph: folder / f'{graph}.plan' for graph in PLANS}
     manifest = PlanManifest(
         **vars(request),
         plan_sha256={graph: sha256_of(path) for graph, path in plans.items()},
@@ -64,7 +65,7 @@ def test_stored_plans_are_found_again(tmp_path: Path) -> None:
     folder = store(REQUEST, tmp_path)
 
     assert folder == tmp_path / 'mine' / REQUEST.key
-    assert stored_plans(REQUEST, tmp_path) == find_plans(REQUEST, tmp_path)[1]
+    assert stored_plans(REQUEST, tmp_path) == find_plans(tmp_path, REQUEST)[1]
     assert stored_plans(replace(REQUEST, precision='fp32'), tmp_path) is None
 
 
@@ -107,7 +108,7 @@ def test_unfinished_plans_are_never_found_and_the_next_build_removes_them(tmp_pa
 
     assert stored_plans(REQUEST, tmp_path) is None
     with pytest.raises(EngineError, match='There are no plans of mine'):
-        find_plans(REQUEST, tmp_path)
+        find_plans(tmp_path, REQUEST)
     with build_lock(tmp_path):
         assert not unfinished.exists()
 
@@ -120,7 +121,7 @@ def test_damaged_plans_are_built_anew(damaged: str, tmp_path: Path) -> None:
     assert stored_plans(REQUEST, tmp_path) is None
     store(REQUEST, tmp_path)
     assert stored_plans(REQUEST, tmp_path) is not None
-    assert len(files_in(tmp_path)) == len(GRAPHS) + 1
+    assert len(files_in(tmp_path)) == len(PLANS) + 1
 
 
 def test_the_nearest_plans_are_explained(tmp_path: Path) -> None:
@@ -128,7 +129,19 @@ def test_the_nearest_plans_are_explained(tmp_path: Path) -> None:
     store(replace(REQUEST, precision='fp32', runtime_version='8'), tmp_path)
 
     with pytest.raises(EngineError, match=r'runtime are tensorrt 10\.3\.0, expected tensorrt 11'):
-        find_plans(replace(REQUEST, runtime_version='11'), tmp_path)
+        find_plans(tmp_path, replace(REQUEST, runtime_version='11'))
+
+
+def test_of_several_requests_the_one_that_fits_or_is_nearest_decides(tmp_path: Path) -> None:
+    wide = replace(REQUEST, precision='fp32')
+    folder = store(wide, tmp_path)
+
+    assert find_plans(tmp_path, REQUEST, wide)[0] == folder
+    with pytest.raises(EngineError, match=r'runtime are .*--precision fp32') as refusal:
+        find_plans(
+            tmp_path, replace(REQUEST, runtime_version='11'), replace(wide, runtime_version='11')
+        )
+    assert 'Their precision' not in str(refusal.value)
 
 
 def test_newest_of_several_that_fit_is_taken(tmp_path: Path) -> None:
@@ -136,7 +149,7 @@ def test_newest_of_several_that_fit_is_taken(tmp_path: Path) -> None:
     new = store(replace(REQUEST, views=(1, 4, 4)), tmp_path)
     os.utime(old / 'manifest.json', (0, 0))
 
-    assert find_plans(REQUEST, tmp_path)[0] == new
+    assert find_plans(tmp_path, REQUEST)[0] == new
 
 
 def test_second_build_waits_and_says_for_whom(

@@ -22,8 +22,8 @@ from moe3d_engine.assets import WeightsCard
 from moe3d_engine.backends.base import Backend
 from moe3d_engine.backends.openvino_backend import OpenVinoBackend
 from moe3d_engine.build.gpu import current_gpu
-from moe3d_engine.build.manifest import GRAPHS
 from moe3d_engine.build.manifest import PlanManifest
+from moe3d_engine.build.manifest import PLANS
 from moe3d_engine.build.manifest import verified_plans
 from moe3d_engine.cli import build as build_command
 from moe3d_engine.cli.main import run
@@ -91,7 +91,7 @@ def test_shipped_weights_compile(
     folder = Path(summary['plans'])
     manifest = PlanManifest(**json.loads((folder / 'manifest.json').read_text()))
     assert folder.parent == cache / 'moe3d-small'
-    assert verified_plans(folder, manifest).keys() == set(GRAPHS)
+    assert verified_plans(folder, manifest).keys() == set(PLANS)
     assert (manifest.state, manifest.self_check) == ('built, not run', None)
     assert manifest.runtime_version == trt.__version__
     assert manifest.created_by == (
@@ -116,7 +116,8 @@ def test_vggt_shaped_network_compiles_in_16_bits(
     assert built.manifest.precision == precision
     assert built.peak_memory_bytes > sum(built.manifest.plan_bytes.values())
     assert {path.name for path in built.folder.iterdir()} == {
-        'image_encoder.plan', 'reconstruct.plan', 'reference.npz', 'manifest.json',
+        'preprocess.plan', 'image_encoder.plan', 'reconstruct.plan', 'reference.npz',
+        'manifest.json',
     }  # fmt: skip
 
 
@@ -125,11 +126,11 @@ def test_progress_rises_from_graph_to_graph(tiny: WeightsCard, cache: Path) -> N
 
     build_tiny(tiny, cache, report=lambda graph, share, phase: seen.append((graph, share)))
 
-    for graph in GRAPHS:
+    for graph in PLANS:
         shares = [share for name, share in seen if name == graph]
         assert shares == sorted(shares)
         assert 0.5 < shares[-1] <= 1
-    assert [name for name, _ in seen] == sorted(name for name, _ in seen)
+    assert [name for name, _ in seen] == sorted((name for name, _ in seen), key=PLANS.index)
 
 
 def test_cancelled_build_leaves_nothing(tiny: WeightsCard, cache: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from moe3d_engine.cli import doctor
 from moe3d_engine.cli.doctor import Check
 from moe3d_engine.cli.doctor import engine_checks
 from moe3d_engine.cli.doctor import report_checks
@@ -53,4 +54,18 @@ def test_engine_checks_name_runtimes_weights_and_inference() -> None:
 
     assert {'python', 'numpy', 'openvino', 'torch', 'weights', 'inference'} <= set(checks)
     assert checks['numpy'].ok
-    assert not checks['torch'].required
+    for name in ('torch', 'tensorrt', 'tensorrt_rtx', 'cuda-python', 'GPU', 'plans'):
+        assert not checks[name].required, name
+
+
+def test_checks_of_the_gpu_say_what_to_do_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ('build.gpu', 'backends.tensorrt_plans'):
+        monkeypatch.setattr(f'moe3d_engine.{module}.current_gpu', lambda: None)
+
+    gpu = run_check('GPU', doctor._check_gpu, required=False)
+    plans = run_check('plans', doctor._check_plans, required=False)
+
+    assert not gpu.ok
+    assert 'nvidia-smi' in gpu.detail
+    assert not plans.ok
+    assert 'openvino' in plans.detail

@@ -13,6 +13,8 @@ from moe3d_engine.geometry.cameras import intrinsics_from_fov
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.postprocess import limit_range
+from moe3d_engine.preprocess import resampling_matrices
+from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import View
@@ -284,3 +286,31 @@ def test_results_do_not_share_memory_with_later_ones(fake_backend: type[Any]) ->
 def test_settings_out_of_range_are_refused(settings: dict[str, float | str]) -> None:
     with pytest.raises(ConfigError):
         ReconstructorConfig(**settings)
+
+
+def test_backend_that_fits_camera_images_itself_gives_the_same_reconstruction(
+    fake_backend: type[Any],
+) -> None:
+    class Fitting(fake_backend):  # type: ignore[misc]
+        """Fits by the matrices that a GPU multiplies with."""
+
+        def encode_sources(self, sources: np.ndarray) -> tuple[np.ndarray, list[object]]:
+            rows, columns = resampling_matrices(sources.shape[1:3], INPUT_HW)
+            resized = np.einsum('ij,vjkc,lk->vilc', rows, sources, columns)
+            fitted = np.rint(resized).clip(0, 255).astype(np.uint8)
+            return fitted, self.encode(to_network(fitted))
+
+    ramp = np.linspace(0, 255, 60 * 90).reshape(60, 90, 1)
+    views = [View((ramp * s).astype(np.uint8).repeat(3, 2), INTRINSICS) for s in (0.5, 1.0)]
+
+    plain = Reconstructor(fake_backend()).reconstruct(views)
+    backend = Fitting()
+    reconstructor = Reconstructor(backend)
+    fitted = reconstructor.reconstruct(views)
+    reconstructor.reconstruct(views)
+
+    assert backend.num_encoded == 2
+    assert set(fitted.timings_ms) == set(plain.timings_ms)
+    np.testing.assert_allclose(fitted.image, plain.image.astype(int), atol=1)
+    np.testing.assert_allclose(fitted.depth, plain.depth, atol=4.5 / 255)  # one grey level
+    np.testing.assert_array_equal(fitted.intrinsics, plain.intrinsics)

@@ -6,6 +6,7 @@ from moe3d_engine.errors import ShapeError
 from moe3d_engine.preprocess import check_same_size
 from moe3d_engine.preprocess import fit_geometry
 from moe3d_engine.preprocess import fit_view
+from moe3d_engine.preprocess import resampling_matrices
 from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import View
 import numpy as np
@@ -98,3 +99,18 @@ def test_different_sizes_are_refused_with_both_named() -> None:
 
     with pytest.raises(ShapeError, match='5x4, 5x6'):
         check_same_size(views)
+
+
+@pytest.mark.parametrize('source_hw', [*SIZES, (56, 84), (31, 42)])
+def test_resampling_matrices_do_what_fitting_does_up_to_one_grey_level(
+    source_hw: tuple[int, int],
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*source_hw, 3), np.uint8)
+
+    rows, columns = resampling_matrices(source_hw, INPUT_HW)
+
+    fitted = np.einsum('ij,jkc,lk->ilc', rows, image, columns)
+    expected = fit_view(View(image), INPUT_HW).image
+    assert rows.shape == (INPUT_HW[0], source_hw[0])
+    assert columns.shape == (INPUT_HW[1], source_hw[1])
+    assert np.abs(np.rint(fitted).clip(0, 255) - expected).max() <= 1

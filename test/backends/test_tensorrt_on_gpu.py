@@ -1,0 +1,63 @@
+"""The real thing, where there is a GPU: plans are built, checked, opened and compared."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from moe3d_engine.assets import WeightsCard
+from moe3d_engine.build.gpu import current_gpu
+from moe3d_engine.build.manifest import RUNTIMES
+from moe3d_engine.build.parity import textured_images
+import numpy as np
+import pytest
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(current_gpu() is None, reason='needs an NVIDIA GPU'),
+]
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'fp16'])
+@pytest.mark.parametrize('runtime', RUNTIMES)
+def test_window_on_the_gpu_is_that_of_openvino(
+    runtime: str,
+    precision: str,
+    tiny: WeightsCard,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for package in (runtime, 'openvino', 'onnx_ir'):
+        if find_spec(package) is None:
+            pytest.skip(f'{package} is not installed')
+    from moe3d_engine.backends.openvino_backend import open_openvino
+    from moe3d_engine.backends.tensorrt_backend import open_plans
+    from moe3d_engine.backends.tensorrt_backend import open_tensorrt
+    from moe3d_engine.build.build_plans import build_plans
+    from moe3d_engine.build.build_plans import BuildOptions
+    from moe3d_engine.build.self_check import compare
+    from moe3d_engine.build.trt_builder import CompileOptions
+
+    monkeypatch.setenv('MOE3D_CACHE', str(tmp_path))
+    options = BuildOptions(runtime, precision, CompileOptions(views=(1, 2, 4)))
+    built = build_plans(tiny, options, tmp_path, open_plans=open_plans)
+    assert built.manifest.state == 'checked'
+
+    images = textured_images(4, tiny.input_hw, seed=5)
+    ours, theirs = open_tensorrt(tiny), open_openvino(tiny, precision='f32')
+    window: list[object] = []
+    reference: list[object] = []
+    for count in range(8):  # from the third on, graphs are launched
+        image = images[count % 4][None]
+        window = [*window[-2:], *ours.encode(image)]
+        reference = [*reference[-2:], *theirs.encode(image)]
+        raw = ours.reconstruct(window, [len(window) - 1])
+        expected = theirs.reconstruct(reference, [len(reference) - 1])
+        assert compare(expected, raw).abs_rel < (1e-4 if precision == 'fp32' else 1e-2)
+
+    source = (255 * images[:1].transpose(0, 2, 3, 1)).astype(np.uint8)
+    fitted, features = ours.encode_sources(source)
+    np.testing.assert_array_equal(fitted, source)
+    assert np.isfinite(ours.reconstruct(features, [0]).depth).all()
+    ours.close()
+    theirs.close()
