@@ -22,6 +22,22 @@ OUTLIER_SCALE = 0.03  # residual, in units of the focal length, at which a match
 # Weights of `no turn` (3) and `no move` (3): without matches the equations stay solvable.
 PRIOR = (1e-3, 1e-3, 1e-3, 1e-4, 1e-4, 1e-4)
 
+# How a point (x, y, 1, r) moves when its view turns about x, y, z or moves along x, y, z.
+MOTIONS = (
+    ((0.0, 0, 0), (0, 0, 1), (0, -1, 0), (0, 0, 0)),
+    ((0.0, 0, -1), (0, 0, 0), (1, 0, 0), (0, 0, 0)),
+    ((0.0, 1, 0), (-1, 0, 0), (0, 0, 0), (0, 0, 0)),
+    ((0.0, 0, 0), (0, 0, 0), (0, 0, 0), (1, 0, 0)),
+    ((0.0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 1, 0)),
+    ((0.0, 0, 0), (0, 0, 0), (0, 0, 0), (0, 0, 1)),
+)
+# The matrices of the cross products with the unit vectors x, y and z.
+CROSS = (
+    ((0.0, 0, 0), (0, 0, -1), (0, 1, 0)),
+    ((0.0, 0, 1), (0, 0, 0), (-1, 0, 0)),
+    ((0.0, -1, 0), (1, 0, 0), (0, 0, 0)),
+)
+
 
 class Matches(NamedTuple):
     """
@@ -152,59 +168,84 @@ def solve_poses(matches: Matches, fov: Tensor, hw: tuple[int, int]) -> Tensor:
 
     Notes
     -----
-    A point at inverse depth r on the ray x of a view lies at R x + t r in the first camera, times
-    1 / r; so far points, whose r is 0, tell the rotation alone. Its projection minus the match is
-    the residual. Weights of outliers fall as Cauchy's.
+    A point at inverse depth r on the ray x of a view lies at R x + r t in the first camera, up to
+    its depth; so far points, whose r is 0, tell the rotation alone. Its projection minus the match
+    is the residual. Weights of outliers fall as Cauchy's. A view may turn by some 170 degrees.
+
+    All is said in sums of products, not in products of matrices, which an engine may compute in
+    16 bits, and in few operations on large arrays, which compilers fuse well.
     """
+    device = fov.device
     ray = pad(image_plane(cell_centres(hw, fov), hw, fov), (0, 1), value=1.0)
     wanted = image_plane(matches.cell_xy, hw, fov[:, :1])
     inverse_depth = matches.log_inverse_depth.clamp(-8, 4).exp()[..., None]
-    weight = matches.log_weight.exp()
-    # first_from_cam, as quaternion xyzw and translation
-    translation = torch.zeros(*fov.shape[:2], 3, device=fov.device)
-    quaternion = pad(translation, (0, 1), value=1.0)
+    point = torch.cat((ray, inverse_depth), dim=-1)  # (B, V, N, 4)
+    motions = torch.einsum('ikj,...k->...ij', torch.tensor(MOTIONS, device=device), point)
+    weight = matches.log_weight.exp()[..., None]
+    pose = torch.eye(4, 3, device=device).expand(*fov.shape[:2], 4, 3)
     for _ in range(NUM_UPDATES):
-        turned = rotate(quaternion[:, :, None], ray)
-        x, y, z = (turned + translation[:, :, None] * inverse_depth).unbind(-1)
-        z = z.clamp(min=LEAST_DEPTH)
-        u, v, r = x / z, y / z, inverse_depth[..., 0] / z
-        du, dv = wanted[..., 0] - u, wanted[..., 1] - v
-        a, b, c = (turned / z[..., None]).unbind(-1)
-        none = torch.zeros_like(u)
-        # derivatives of u and v by a small rotation before `turned` and by the translation
-        by_u = torch.stack((-u * b, c + u * a, -b, r, none, -u * r), dim=-1)
-        by_v = torch.stack((-c - v * b, v * a, a, none, r, -v * r), dim=-1)
-        trust = weight / (1 + (du.square() + dv.square()) / OUTLIER_SCALE**2)
-        step = least_squares(by_u, by_v, du, dv, trust)
-        half_turn = pad(step[..., :3] / 2, (0, 1), value=1.0)
-        quaternion = normalize(multiply(half_turn, quaternion), dim=-1)
-        translation = translation + step[..., 3:]
-    inverse = torch.cat((-quaternion[..., :3], quaternion[..., 3:]), dim=-1)
-    return torch.cat((-rotate(inverse, translation), inverse, fov), dim=-1)
+        there = (point[..., None] * pose[:, :, None]).sum(-2)  # (B, V, N, 3)
+        z = there[..., 2:].clamp(min=LEAST_DEPTH)
+        seen = there[..., :2] / z
+        error = wanted - seen  # (B, V, N, 2)
+        trust = weight / (1 + error.square().sum(-1, keepdim=True) / OUTLIER_SCALE**2)
+        turned = (motions[..., None] * pose[:, :, None, None, :3]).sum(-2)  # (B, V, N, 6, 3)
+        moved = (turned[..., :2] - seen[..., None, :] * turned[..., 2:]) / z[..., None]
+        pose = apply_motion(least_squares(moved, error, trust), pose)
+    return torch.cat((cam_from_first(pose), fov), dim=-1)
 
 
-def least_squares(by_u: Tensor, by_v: Tensor, du: Tensor, dv: Tensor, weight: Tensor) -> Tensor:
+def least_squares(moved: Tensor, error: Tensor, weight: Tensor) -> Tensor:
     """
-    Return the small motion (B, V, 6) that explains residuals (B, V, N) best.
+    Return the motion (B, V, 6) that explains the errors best: turns, then moves.
 
     Parameters
     ----------
-    by_u, by_v : (B, V, N, 6), derivatives of the two residuals.
-    du, dv, weight : (B, V, N).
+    moved : (B, V, N, 6, 2), by how much each of the six moves each projection.
+    error : (B, V, N, 2), by how much it should move.
+    weight : (B, V, N, 1).
     """
-    share = (weight / weight.shape[-1])[..., None]
-    left = torch.cat((by_u, by_v), dim=2)  # (B, V, 2 N, 6)
-    right = torch.cat((by_u * share, by_v * share), dim=2)
-    residual = torch.cat((du, dv), dim=2)[..., None]
-    # Sums, not products of matrices, which an engine may compute in 16 bits.
-    normal = (right[..., None] * torch.cat((left, residual), dim=-1)[..., None, :]).sum(2)
+    weighted = moved * (weight / weight.shape[-2])[..., None]
+    both = torch.cat((moved, error[..., None, :]), dim=-2)
+    normal = (weighted[..., :, None, :] * both[..., None, :, :]).sum((2, 5))  # (B, V, 6, 7)
     unit = torch.eye(6, 7, device=weight.device)
-    matrix = normal + unit * torch.tensor(PRIOR, device=weight.device)[:, None]  # (B, V, 6, 7)
+    system = normal + unit * torch.tensor(PRIOR, device=weight.device)[:, None]
     # Gauss-Jordan elimination; the matrix is positive definite, so no pivot is looked for.
     for row in range(6):
-        pivot = matrix[..., row : row + 1, :] / matrix[..., row : row + 1, row : row + 1]
-        matrix = matrix - (matrix[..., row : row + 1] - unit[:, row : row + 1]) * pivot
-    return matrix[..., 6]
+        pivot = system[..., row : row + 1, :] / system[..., row : row + 1, row : row + 1]
+        system = system - (system[..., row : row + 1] - unit[:, row : row + 1]) * pivot
+    return system[..., 6]
+
+
+def apply_motion(motion: Tensor, pose: Tensor) -> Tensor:
+    """
+    Move first, then apply the pose that was there before.
+
+    Parameters
+    ----------
+    motion : (B, V, 6), a turn by twice the angle whose tangent is half its length (Cayley), and
+        a translation, both in the frame of the view.
+    pose : (B, V, 4, 3): a point (x, y, z, 1) times it lies in the first camera.
+    """
+    half, move = motion[..., :3] / 2, motion[..., 3:]
+    square = half.square().sum(-1)[..., None, None]
+    cross = torch.einsum('kij,...k->...ij', torch.tensor(CROSS, device=motion.device), half)
+    outer = half[..., :, None] * half[..., None, :]
+    unit = torch.eye(3, device=motion.device)
+    turn = (unit * (1 - square) + 2 * (outer - cross)) / (1 + square)
+    moved = torch.cat((turn, move[..., None, :]), dim=-2)  # (B, V, 4, 3)
+    turned = (moved[..., None] * pose[:, :, None, :3]).sum(-2)
+    return torch.cat((turned[..., :3, :], turned[..., 3:, :] + pose[..., 3:, :]), dim=-2)
+
+
+def cam_from_first(pose: Tensor) -> Tensor:
+    """Return translation and quaternion xyzw, (B, V, 7), of the inverse of poses (B, V, 4, 3)."""
+    rotation = pose[..., :3, :]  # of points in the first camera, as column vectors
+    translation = -(rotation * pose[..., 3:, :]).sum(-1)
+    diagonal = rotation.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None]
+    twice_w = (1 + diagonal).clamp(min=1e-2).sqrt()
+    skew = torch.einsum('kij,...ij->...k', torch.tensor(CROSS, device=pose.device), rotation)
+    return torch.cat((translation, skew / (2 * twice_w), twice_w / 2), dim=-1)
 
 
 def image_plane(xy: Tensor, hw: tuple[int, int], fov: Tensor) -> Tensor:
@@ -225,21 +266,6 @@ def image_plane(xy: Tensor, hw: tuple[int, int], fov: Tensor) -> Tensor:
 def half_extent(fov: Tensor) -> Tensor:
     """Return half the width and height of the image at depth 1, (B, V, 1, 2)."""
     return (fov.flip(-1) / 2).clamp(0.05, 1.5).tan()[:, :, None]
-
-
-def multiply(a: Tensor, b: Tensor) -> Tensor:
-    """Return the product of quaternions xyzw (..., 4): first `b`, then `a`."""
-    ax, ay, az, aw = a.unbind(-1)
-    bx, by, bz, bw = b.unbind(-1)
-    return torch.stack(
-        (
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-            aw * bw - ax * bx - ay * by - az * bz,
-        ),
-        dim=-1,
-    )
 
 
 def rotate(quaternion: Tensor, x: Tensor) -> Tensor:

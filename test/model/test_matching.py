@@ -8,12 +8,13 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import with_matching
+from moe3d_engine.model.matching import apply_motion
+from moe3d_engine.model.matching import cam_from_first
 from moe3d_engine.model.matching import cell_centres
 from moe3d_engine.model.matching import half_extent
 from moe3d_engine.model.matching import image_plane
 from moe3d_engine.model.matching import least_squares
 from moe3d_engine.model.matching import Matches
-from moe3d_engine.model.matching import multiply
 from moe3d_engine.model.matching import rotate
 from moe3d_engine.model.matching import solve_poses
 import pytest
@@ -92,20 +93,40 @@ def test_matches_without_weight_leave_the_camera_where_the_first_is() -> None:
 
 def test_least_squares_recovers_a_motion_from_its_effect() -> None:
     generator = torch.Generator().manual_seed(2)
-    by_u, by_v = torch.randn(2, 1, 1, 50, 6, generator=generator)
+    moved = torch.randn(1, 1, 50, 6, 2, generator=generator)
     motion = torch.tensor([0.1, -0.2, 0.3, 1.0, -2.0, 0.5])
+    error = torch.einsum('...ij,i->...j', moved, motion)
 
-    found = least_squares(by_u, by_v, by_u @ motion, by_v @ motion, torch.ones(1, 1, 50))
+    found = least_squares(moved, error, torch.ones(1, 1, 50, 1))
 
     torch.testing.assert_close(found[0, 0], motion, atol=5e-3, rtol=0)
 
 
-def test_product_of_quaternions_rotates_as_one_after_the_other() -> None:
-    generator = torch.Generator().manual_seed(3)
-    a, b = normalize(torch.randn(2, 4, generator=generator), dim=-1)
-    x = torch.randn(3, generator=generator)
+def test_motions_are_applied_one_after_the_other() -> None:
+    quaternion = normalize(torch.tensor([0.1, -0.2, 0.3, 1.0]), dim=-1)
+    turn = 2 * quaternion[:3] / quaternion[3]  # Cayley
+    point, move = torch.tensor([1.0, 2, 3]), torch.tensor([0.5, 0, -1])
+    still = torch.eye(4, 3)[None, None]
 
-    torch.testing.assert_close(rotate(multiply(a, b), x), rotate(a, rotate(b, x)))
+    once = apply_motion(torch.cat((turn, move))[None, None], still)
+    twice = apply_motion(torch.cat((turn, move))[None, None], once)
+
+    expected = rotate(quaternion, point) + move
+    torch.testing.assert_close(point @ once[0, 0, :3] + once[0, 0, 3], expected)
+    expected = rotate(quaternion, expected) + move
+    torch.testing.assert_close(point @ twice[0, 0, :3] + twice[0, 0, 3], expected)
+
+
+def test_encoding_of_a_pose_is_that_of_its_inverse() -> None:
+    quaternion = normalize(torch.tensor([0.4, -0.2, 0.3, 1.0]), dim=-1)
+    motion = torch.cat((2 * quaternion[:3] / quaternion[3], torch.tensor([0.5, 0, -1])))
+    pose = apply_motion(motion[None, None], torch.eye(4, 3)[None, None])
+
+    encoding = cam_from_first(pose)[0, 0]
+
+    inverse = quaternion * torch.tensor([-1.0, -1, -1, 1])
+    torch.testing.assert_close(encoding[3:], inverse)
+    torch.testing.assert_close(encoding[:3], -rotate(inverse, motion[3:]))
 
 
 def test_matching_changes_poses_and_nothing_else() -> None:
