@@ -83,7 +83,8 @@ class PlanRequest:
         words.append(f'--views {" ".join(map(str, self.views))}')
         if self.runtime == 'tensorrt_rtx':
             words.append('--rtx')
-            if self.compute_capability:
+            # Without targets plans fit every GPU from Ampere on; the compiler may not know this one.
+            if self.compute_capability and not self.gpu_name:
                 words.append(f'--rtx-targets {self.compute_capability.replace(",", " ")}')
         elif self.hardware_compatibility != 'none':
             words.append(f'--hardware-compatibility {self.hardware_compatibility}')
