@@ -44,6 +44,7 @@ class Statistics:
         self._restarts: Counter[RestartReason] = Counter()
         self._durations_ms: dict[str, deque[float]] = {}
         self.last_problem: Problem | None = None
+        self.startup_ms: float | None = None  # from the start of the process until active
 
     def add_frame(self) -> None:
         """Count a received image."""
@@ -73,6 +74,8 @@ class Statistics:
         """Return everything as texts for /diagnostics, such as `latency_ms.p95`."""
         with self._lock:
             values = {'frames_in': str(self._frames_in), 'published': str(self._published)}
+            if self.startup_ms is not None:
+                values['startup_ms'] = f'{self.startup_ms:.0f}'
             values |= {f'dropped.{r.value}': str(self._drops[r]) for r in DropReason}
             values |= {f'window_restarts.{r.value}': str(self._restarts[r]) for r in RestartReason}
             for name, recent in self._durations_ms.items():

@@ -27,6 +27,7 @@ from moe3d_ros.parameters import declare_parameters
 from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.parameters import read_parameters
+from moe3d_ros.process_usage import process_age_s
 from moe3d_ros.stream import PublishedStream
 from moe3d_ros.worker import Worker
 import numpy as np
@@ -76,6 +77,7 @@ class Moe3dNode(LifecycleNode):
         self._pairing: StampPairing | None = None
         self._worker: Worker[Frame] | None = None
         self._drop_log = Throttle(DROP_LOG_PERIOD_S)
+        self._startup_ms: float | None = None
         declare_parameters(self)
         self.add_on_set_parameters_callback(self._check_parameters)
         if hasattr(self, 'add_post_set_parameters_callback'):  # not in ROS 2 Humble
@@ -115,6 +117,7 @@ class Moe3dNode(LifecycleNode):
         self._pairing = StampPairing(self._config.camera_info_timeout_s, self._drop_unpaired)
         self._inputs = CameraInputs(self, self._config, self._on_image, self._on_info)
         self.get_logger().info(f'Waiting for images. {self._inputs.describe()}')
+        self._note_startup()
         return outcome
 
     @logged_transition
@@ -221,6 +224,14 @@ class Moe3dNode(LifecycleNode):
         # Not the node's clock: with use_sim_time that one stands still until /clock comes.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(TICK_S, self._tick, clock=steady)
+
+    def _note_startup(self) -> None:
+        """Report how long the process took until it was active for the first time."""
+        age_s = process_age_s()
+        if self._startup_ms is None and age_s is not None:
+            self._startup_ms = 1e3 * age_s
+            self.get_logger().info(f'Active {age_s:.2f} s after the process was started.')
+        self.statistics.startup_ms = self._startup_ms
 
     def _stop(self) -> bool:
         """Unsubscribe and stop the worker; return False if the worker does not end."""

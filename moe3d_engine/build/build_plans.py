@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 import shutil
 import threading
@@ -42,6 +43,7 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import EngineError
 
 CONVERTIBLE = ('fp16', 'bf16')  # from the float32 graphs, without images to calibrate on
+PACKAGES = {'onnx': 'onnx', 'onnx_ir': 'onnx-ir', 'ml_dtypes': 'ml_dtypes'}  # as pip calls them
 Report = Callable[[str, float, str], None]  # graph, share of it that is done, phase
 OpenPlans = Callable[[WeightsCard, Path, PlanManifest], Backend]
 
@@ -90,12 +92,13 @@ def build_plans(
     CheckpointError
         If a file of the weights is missing or corrupt.
     EngineError
-        If the runtime is missing or fails, the plans compute something wrong, or they cannot be
-        written. Nothing is left of them then.
+        If the runtime or a package is missing, the runtime fails, the plans compute something
+        wrong, or they cannot be written. Nothing is left of them then.
     """
     check_views(card, options.compile.views)
     _check_precision(card, options.precision)
     trt = import_runtime(options.runtime)
+    _check_packages()
     request = _request(card, options, str(trt.__version__))
     with build_lock(cache):
         manifest = stored_plans(request, cache)
@@ -131,6 +134,16 @@ def check_views(card: WeightsCard, views: tuple[int, int, int]) -> None:
         raise ConfigError(
             f'Views are given as least, most usual and most, from 1 to {card.max_views} for '
             f'{card.name}; got {least} {usual} {most}.'
+        )
+
+
+def _check_packages() -> None:
+    """Raise unless graphs can be written here."""
+    missing = [name for module, name in PACKAGES.items() if find_spec(module) is None]
+    if missing:
+        raise EngineError(
+            f'Graphs cannot be made ready for the compiler without {", ".join(missing)}. Install: '
+            f'pip install {" ".join(missing)}'
         )
 
 

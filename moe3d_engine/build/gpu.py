@@ -8,11 +8,16 @@ from typing import NamedTuple
 _DRIVER = 'libcuda.so.1'
 _NAME_BYTES = 256
 _SUCCESS = 0
-_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
+_MAJOR, _MINOR, _PROCESSORS = 75, 76, 16  # CU_DEVICE_ATTRIBUTE_*
 
 
 class Gpu(NamedTuple):
-    """Name and compute capability, such as `Orin` and `8.7`."""
+    """
+    Name and compute capability, such as `Orin, 16 SMs` and `8.7`.
+
+    The number of multiprocessors is part of the name, since all modules of a family may share one
+    name, and a plan is for one of them.
+    """
 
     name: str
     compute_capability: str
@@ -24,7 +29,7 @@ def current_gpu() -> Gpu | None:
         driver = ctypes.CDLL(_DRIVER)
     except OSError:
         return None
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    device, major, minor, processors = (ctypes.c_int() for _ in range(4))
     name = ctypes.create_string_buffer(_NAME_BYTES)
     known = (
         driver.cuInit(0) == _SUCCESS
@@ -32,7 +37,9 @@ def current_gpu() -> Gpu | None:
         and driver.cuDeviceGetName(name, _NAME_BYTES, device) == _SUCCESS
         and driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, device) == _SUCCESS
         and driver.cuDeviceGetAttribute(ctypes.byref(minor), _MINOR, device) == _SUCCESS
+        and driver.cuDeviceGetAttribute(ctypes.byref(processors), _PROCESSORS, device) == _SUCCESS
     )
     if not known:
         return None
-    return Gpu(name.value.decode(), f'{major.value}.{minor.value}')
+    full_name = f'{name.value.decode()}, {processors.value} SMs'
+    return Gpu(full_name, f'{major.value}.{minor.value}')

@@ -83,7 +83,7 @@ class PlanRequest:
         words.append(f'--views {" ".join(map(str, self.views))}')
         if self.runtime == 'tensorrt_rtx':
             words.append('--rtx')
-            # Without targets plans fit every GPU from Ampere on; the compiler may not know this one.
+            # Without targets plans fit every GPU from Ampere on; this one may be no target.
             if self.compute_capability and not self.gpu_name:
                 words.append(f'--rtx-targets {self.compute_capability.replace(",", " ")}')
         elif self.hardware_compatibility != 'none':

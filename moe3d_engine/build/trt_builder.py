@@ -26,7 +26,7 @@ from moe3d_engine.errors import EngineError
 
 _LOGGER = logging.getLogger(__name__)
 _GIB = 1 << 30
-_SINGLE_INPUTS = ('images', 'publish')  # one view at a time is always allowed here
+_SINGLE_INPUTS = ('images', 'publish')  # mostly one view at a time: the newest of a window
 _LEVELS = {'WARNING': logging.INFO, 'INFO': logging.DEBUG, 'VERBOSE': logging.DEBUG}
 _MISSING = {
     'tensorrt': (
@@ -296,8 +296,8 @@ def _by_views(tensor: Any, views: tuple[int, int, int]) -> Shapes:  # noqa: ANN4
             f'The input {tensor.name} has the shape {tuple(tensor.shape)}; only its first '
             'axis, the views, may be dynamic (-1). Export the weights again.'
         )
-    least = 1 if tensor.name in _SINGLE_INPUTS else views[0]
-    return (least, *fixed), (views[1], *fixed), (views[2], *fixed)
+    least, usual = (1, 1) if tensor.name in _SINGLE_INPUTS else views[:2]
+    return (least, *fixed), (usual, *fixed), (views[2], *fixed)
 
 
 def _run(build: Callable[[], Any], monitor: Any) -> Any:  # noqa: ANN401

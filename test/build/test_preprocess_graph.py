@@ -61,4 +61,4 @@ def test_profile_names_every_input_and_agrees_on_the_cameras_size(graph: Path) -
         assert shapes['source'][number][1:] == (height, width, 3)
         assert shapes['rows'][number] == (INPUT_HW[0], height)
         assert shapes['columns'][number] == (INPUT_HW[1], width)
-    assert [shape[0] for shape in shapes['source']] == [1, 3, 4]
+    assert [shape[0] for shape in shapes['source']] == [1, 1, 4]

@@ -256,6 +256,18 @@ def test_precision_without_graphs_is_refused(tiny: WeightsCard, cache: Path) -> 
         build_plans(tiny, BuildOptions('tensorrt_rtx', 'int8', TINY), cache, open_plans=None)
 
 
+def test_missing_packages_are_named(
+    tiny: WeightsCard, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ('onnx_ir', 'ml_dtypes'):
+        monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(EngineError, match=r'without onnx-ir, ml_dtypes\. .*pip install onnx-ir '):
+        build_tiny(tiny, cache)
+
+    assert not plans_in(cache)
+
+
 @pytest.mark.skipif(find_spec('tensorrt') is not None, reason='tensorrt is installed')
 def test_missing_tensorrt_names_the_ways_to_get_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(['build'], [build_command]) == 2

@@ -303,9 +303,21 @@ def test_diagnostics_tell_state_counts_and_latencies(
     assert value_of(reports[-1], 'frames_in') == '2'
     assert value_of(reports[-1], 'scale.unit') == 'metric'
     assert value_of(reports[-1], 'dropped.busy') == '0'
+    assert float(value_of(reports[-1], 'startup_ms')) > 100.0  # of the process of this test
     for stage in ('latency', 'frame_age', 'preprocess', 'encode', 'reconstruct', 'postprocess'):
         for percent in (50, 95, 99):
             assert float(value_of(reports[-1], f'{stage}_ms.p{percent}')) >= 0.0
+
+
+def test_second_activation_leaves_the_time_of_the_first(live_rig: Rig) -> None:
+    first_ms = live_rig.node.statistics.startup_ms
+
+    for transition in ('deactivate', 'cleanup', 'configure', 'activate'):
+        getattr(live_rig.node, f'trigger_{transition}')()
+
+    assert first_ms is not None
+    assert live_rig.state == 'active'
+    assert live_rig.node.statistics.startup_ms == first_ms
 
 
 def value_of(report: Message, key: str) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -134,3 +136,16 @@ def test_wrong_parameters_end_the_node_with_one_sentence(parameter: str, text: s
     assert process.returncode == 1
     assert text in logged
     assert 'Traceback' not in logged
+
+
+def test_node_says_how_long_it_took_to_be_active() -> None:
+    start_s = time.monotonic()
+    with started() as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        waited_s = time.monotonic() - start_s
+        process.send_signal(signal.SIGINT)
+        _, logged = process.communicate(timeout=20.0)
+
+    (startup_s,) = re.findall(r'Active ([0-9.]+) s after the process was started', logged)
+    assert 0.1 < float(startup_s) < waited_s + 0.02

@@ -121,13 +121,14 @@ def test_package_names_no_place_outside_itself() -> None:
     folders = ('moe3d_engine', 'moe3d_ros', 'launch', 'config', 'requirements', 'docs', 'test')
     suffixes = {'.py', '.md', '.rst', '.yaml', '.xml', '.txt', '.rviz', '.json'}
     texts = [path for folder in folders for path in (ROOT / folder).rglob('*')]
-    texts += [*ROOT.glob('*.*'), ROOT / 'Makefile', ROOT / '.ci' / 'run']
+    docker = list((ROOT / 'docker').iterdir())
+    texts += [*ROOT.glob('*.*'), *docker, ROOT / 'Makefile', ROOT / '.ci' / 'run']
 
     found = [
         relative(path)
         for path in texts
         if path.is_file()
-        and (path.suffix in suffixes or path.name in {'Makefile', 'run'})
+        and (path.suffix in suffixes or path in docker or path.name in {'Makefile', 'run'})
         and path != Path(__file__)
         and any(word in path.read_text() for word in words)
     ]
