@@ -133,7 +133,7 @@ def test_plans_run_on_the_gpus_that_they_were_made_for(
 
 
 def test_command_names_targets_and_compatibility() -> None:
-    rtx = make_request(runtime='tensorrt_rtx', compute_capability='8.6,8.9')
+    rtx = make_request(runtime='tensorrt_rtx', compute_capability='8.6,8.9', gpu_name='')
 
     assert rtx.command == (
         'moe3d build moe3d-small --precision fp16 --views 1 2 4 --rtx --rtx-targets 8.6 8.9'
@@ -141,6 +141,12 @@ def test_command_names_targets_and_compatibility() -> None:
     assert make_request(hardware_compatibility='same_sm').command.endswith(
         '--hardware-compatibility same_sm'
     )
+
+
+def test_command_for_the_gpu_that_is_here_builds_for_all_that_rtx_knows() -> None:
+    here = make_request(runtime='tensorrt_rtx', compute_capability='8.7', gpu_name='Orin')
+
+    assert here.command.endswith('--rtx')
 
 
 @pytest.mark.parametrize(
