@@ -18,13 +18,17 @@ from moe3d_engine.bags import read_messages
 from moe3d_engine.bags import serialized_stamp_ns
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.evaluation.bag_run import hash_bag
-from moe3d_engine.evaluation.bag_run import versions
+from moe3d_engine.evaluation.compare_live import LIVE
 from moe3d_engine.evaluation.record import EvaluationRecord
 from moe3d_engine.evaluation.record import Figures
 from moe3d_engine.evaluation.record import FrameRecord
 from moe3d_engine.evaluation.record import PUBLISHED
+from moe3d_engine.evaluation.versions import versions
 from moe3d_ros.demo_report import machine
 from moe3d_ros.demo_report import node_figures
+from moe3d_ros.drop_log import account_for
+from moe3d_ros.drop_log import NOT_RECORDED
+from moe3d_ros.drop_log import read_drops
 from moe3d_ros.node_process import bag_parameters
 from moe3d_ros.node_process import isolate
 from moe3d_ros.node_process import NodeRun
@@ -37,7 +41,6 @@ from moe3d_ros.stream_times import StreamTimes
 import numpy as np
 
 PERCENTILES = (50, 95, 99)
-NOT_RECORDED = 'not_recorded'  # the node says that it has published the image
 PROBE_FRAMES = 40  # images of a run of the search for the saturation
 MAX_DOUBLINGS, BISECTIONS = 5, 3
 
@@ -90,6 +93,7 @@ class LiveRun(NamedTuple):
     result: NodeRunResult
     times: StreamTimes
     stamps: list[int]  # of the images that were sent
+    named: Mapping[int, list[str]]  # why the node has dropped images, by their stamps
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -120,7 +124,7 @@ def evaluate_live(
     Raises
     ------
     Moe3dError
-        If the bag cannot be played or the node fails.
+        If the bag cannot be played, the node fails, or an image is unaccounted for.
     """
     isolate()
     camera = choose_camera(options.bag, options.image_topic, options.camera_info_topic)
@@ -152,7 +156,7 @@ def evaluate_live(
         frame for number, run in enumerate(runs, start=1) for frame in _frame_records(number, run)
     ]
     return EvaluationRecord(
-        'bag-live',
+        LIVE,
         _configuration(options, camera, parameters, runs[0]),
         tuple(frames),
         timings=timings,
@@ -200,7 +204,10 @@ def _run(node_run: NodeRun) -> LiveRun:
     stamps = [serialized_stamp_ns(message.data) for message in messages]
     times = stream_times(node_run.output, image, node_run.bag, result.sent, node_run.rate)
     remove_recorded(node_run.output)
-    return LiveRun(result, times, stamps[: result.sent.sent[image]])
+    named = read_drops(node_run.log)
+    run = LiveRun(result, times, stamps[: result.sent.sent[image]], named)
+    account_for(run.stamps, run.times.latency_ms, run.dropped, run.named)
+    return run
 
 
 def _timings(runs: list[LiveRun]) -> dict[str, Any]:
@@ -248,18 +255,13 @@ def _mean_of(runs: list[LiveRun], name: str) -> float | None:
 
 
 def _frame_records(number: int, run: LiveRun) -> list[FrameRecord]:
-    """
-    Return a record of each image.
-
-    The node counts drops by reason but does not name the images: where there were several
-    reasons, a lost image has all of them, and the counts are in the timings.
-    """
-    reason = ' or '.join(sorted(run.dropped)) or 'unaccounted'
+    """Return a record of each image."""
+    fates = account_for(run.stamps, run.times.latency_ms, run.dropped, run.named)
     return [
-        FrameRecord(f'{number}:{stamp}', methods={PUBLISHED: Figures()})
-        if stamp in run.times.latency_ms
-        else FrameRecord(f'{number}:{stamp}', dropped=reason)
-        for stamp in run.stamps
+        FrameRecord(f'{number}:{stamp}', dropped=fate)
+        if fate
+        else FrameRecord(f'{number}:{stamp}', methods={PUBLISHED: Figures()})
+        for stamp, fate in zip(run.stamps, fates, strict=True)
     ]
 
 

@@ -17,6 +17,7 @@ from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.types import View
 from moe3d_ros.diagnostics import HealthReport
 from moe3d_ros.diagnostics import Statistics
+from moe3d_ros.drop_log import drop_line
 from moe3d_ros.inputs import CameraInputs
 from moe3d_ros.logs import logged_transition
 from moe3d_ros.logs import Throttle
@@ -165,8 +166,9 @@ class Moe3dNode(LifecycleNode):
         """Hand a frame to the worker."""
         if frame is None or self._worker is None:
             return
-        if self._worker.submit(frame) is not None:
-            self._drop(DropReason.BUSY, '')
+        replaced = self._worker.submit(frame)
+        if replaced is not None:
+            self._drop(DropReason.BUSY, '', replaced.stamp_ns)
 
     def _tick(self) -> None:
         """Look after the inputs and publish diagnostics, once a second."""
@@ -251,7 +253,7 @@ class Moe3dNode(LifecycleNode):
             self._reconstructor = None
             return False
         if left is not None:
-            self._drop(DropReason.BUSY, '')
+            self._drop(DropReason.BUSY, '', left.stamp_ns)
         self._reconstructor.reset()
         self.get_logger().info(f'Stopped: {self.statistics.summary()}')
         return True
@@ -281,23 +283,26 @@ class Moe3dNode(LifecycleNode):
 
     # What both threads call
 
-    def _drop(self, reason: DropReason, text: str) -> None:
-        """Count an image that is not published, and log why at times."""
+    def _drop(self, reason: DropReason, text: str, stamp_ns: int) -> None:
+        """Count and name (at debug level) an image that is not published; warn at times."""
         self.statistics.add_drop(reason, text)
+        self.get_logger().debug(drop_line(stamp_ns, reason))
         if text and self._drop_log.ready(reason):
             self.get_logger().warning(f'Dropped an image ({reason.value}): {text}')
 
-    def _drop_unpaired(self) -> None:
+    def _drop_unpaired(self, stamp_ns: int) -> None:
         """Drop an image that has no camera_info."""
         self._drop(
             DropReason.NO_CAMERA_INFO,
             'no camera_info of exactly its stamp came in time. The driver must stamp both alike; '
             'a slow one needs a longer camera_info.timeout_s.',
+            stamp_ns,
         )
 
-    def _on_worker_error(self, error: Exception) -> None:
+    def _on_worker_error(self, frame: Frame, error: Exception) -> None:
         """Go on after an error that nobody has foreseen."""
-        self._drop(DropReason.BAD_OUTPUT, ''.join(traceback.format_exception(error)))
+        text = ''.join(traceback.format_exception(error))
+        self._drop(DropReason.BAD_OUTPUT, text, frame.stamp_ns)
 
 
 def main() -> int:

@@ -72,6 +72,11 @@ class NodeRun:
         """The recorded bag."""
         return self.folder / 'output'
 
+    @property
+    def log(self) -> Path:
+        """What the node has said, at debug level."""
+        return self.folder / 'node.log'
+
 
 class NodeRunResult(NamedTuple):
     """What was sent, the node's last diagnostics, and what its process took of the machine."""
@@ -186,7 +191,8 @@ class _NodeProcess:
 def _node(run: NodeRun) -> Iterator[_NodeProcess]:
     """Start the node on a camera's topics; it does not outlive the block."""
     camera = run.camera
-    command = _moe3d('run', '--ros-args')
+    # At debug level the node names each image that it drops; see drop_log.
+    command = _moe3d('run', '--ros-args', '--log-level', 'moe3d:=debug')
     for name, value in run.parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']
     base = camera.image.removesuffix('/compressed')
@@ -194,11 +200,10 @@ def _node(run: NodeRun) -> Iterator[_NodeProcess]:
         *('-r', f'camera/image_raw:={base}', '-r', f'camera/camera_info:={camera.camera_info}'),
         *('-r', f'camera/image_raw/compressed:={camera.image}'),
     ]
-    log = run.folder / 'node.log'
-    with log.open('wb') as file:
+    with run.log.open('wb') as file:
         process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         try:
-            yield _NodeProcess(process, log)
+            yield _NodeProcess(process, run.log)
         finally:
             process.kill()
             process.wait()

@@ -31,6 +31,11 @@ class Frame:
     info: CameraInfo
     received_ns: int
 
+    @property
+    def stamp_ns(self) -> int:
+        """Return the stamp of both."""
+        return stamp_ns(self.image)
+
 
 class StampPairing:
     """
@@ -41,10 +46,10 @@ class StampPairing:
     Parameters
     ----------
     timeout_s : how long an image waits.
-    on_unpaired : called for each image that is dropped.
+    on_unpaired : called with the stamp in ns of each image that is dropped.
     """
 
-    def __init__(self, timeout_s: float, on_unpaired: Callable[[], None]) -> None:
+    def __init__(self, timeout_s: float, on_unpaired: Callable[[int], None]) -> None:
         self._timeout_ns = round(timeout_s * 1e9)
         self._on_unpaired = on_unpaired
         self._images: dict[int, tuple[Image | CompressedImage, int]] = {}
@@ -91,4 +96,4 @@ class StampPairing:
     def _drop(self, stamp: int) -> None:
         """Drop an image that waits."""
         del self._images[stamp]
-        self._on_unpaired()
+        self._on_unpaired(stamp)

@@ -29,7 +29,8 @@ class PublishedStream:
     statistics : counts what happens.
     config : transport and window.
     clock : the node's, of the age of a frame at its publication.
-    drop : called with the reason and an explanation for each frame that is not published.
+    drop : called with the reason, an explanation and the stamp in ns for each frame that is not
+        published.
     logger : of the node.
     """
 
@@ -40,7 +41,7 @@ class PublishedStream:
         statistics: Statistics,
         config: NodeConfig,
         clock: Clock,
-        drop: Callable[[DropReason, str], None],
+        drop: Callable[[DropReason, str, int], None],
         logger: RcutilsLogger,
     ) -> None:
         self._stream = CameraStream(
@@ -61,7 +62,7 @@ class PublishedStream:
         """Publish a frame, or drop it with a reason."""
         if not self._outputs.wanted():
             self._stream.restart(RestartReason.NO_SUBSCRIBER)
-            self._drop(DropReason.NO_SUBSCRIBER, '')
+            self._drop(DropReason.NO_SUBSCRIBER, '', frame.stamp_ns)
             return
         begin_ns = time.monotonic_ns()
         try:
@@ -69,7 +70,7 @@ class PublishedStream:
             prepared_ns = time.monotonic_ns()
             reconstruction = self._stream.reconstruct(view)
         except DroppedFrameError as dropped:
-            self._drop(dropped.reason, str(dropped))
+            self._drop(dropped.reason, str(dropped), frame.stamp_ns)
             return
         publish_ns = time.monotonic_ns()
         self._outputs.publish(frame.image.header, reconstruction)

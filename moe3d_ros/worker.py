@@ -19,11 +19,12 @@ class Worker(Generic[Item]):
     Parameters
     ----------
     work : called in the worker's thread, one item at a time.
-    on_error : called there with the exception that `work` has raised; the next item goes on.
+    on_error : called there with the item and the exception that `work` has raised; the next item
+        goes on.
     """
 
     def __init__(
-        self, work: Callable[[Item], None], on_error: Callable[[Exception], None]
+        self, work: Callable[[Item], None], on_error: Callable[[Item, Exception], None]
     ) -> None:
         self._work = work
         self._on_error = on_error
@@ -73,7 +74,7 @@ class Worker(Generic[Item]):
             try:
                 self._work(item)
             except Exception as error:
-                self._on_error(error)
+                self._on_error(item, error)
 
     def _take(self) -> Item | None:
         """Wait for the newest item; None = stop."""

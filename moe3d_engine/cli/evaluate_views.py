@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
 import json
 from pathlib import Path
+from typing import NamedTuple
 from typing import TYPE_CHECKING
 
+from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.markdown import markdown_table
 
 if TYPE_CHECKING:
     from moe3d_engine.datasets import ViewSet
-    from moe3d_engine.evaluation.held_out import Judge
+    from moe3d_engine.datasets import ViewSets
+    from moe3d_engine.evaluation.views_run import ViewsRun
     from moe3d_engine.types import Float32Array
     from moe3d_engine.types import RawOutputs
 
@@ -24,11 +29,22 @@ COLUMNS = {
     'boundary_f1': 'SI-F1',
     'abs_rel': 'AbsRel m',
     'abs_rel_median': 'AbsRel',
-    'delta_1': 'd<1.25',
+    'delta1': 'd<1.25',
     'ece': 'ECE',
     'retained': 'kept',
     'retained_boundary': 'kept at steps',
+    'edge_chamfer_m': 'edge Chamfer m',
+    'near_surface': 'on a surface',
 }
+
+
+class Network(NamedTuple):
+    """A network that is judged: what runs it, the tolerance of its confidence, its hashes."""
+
+    predict: Callable[[Float32Array], RawOutputs]
+    confidence_tau: float
+    backend: str
+    sha256: dict[str, str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,46 +72,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(args: argparse.Namespace) -> int:
-    """Judge each network with each rejection and print a table per network."""
+    """Judge each network with each removal, write its report, print a table per network."""
     from moe3d_engine.cli.train import render_missing
     from moe3d_engine.datasets import open_dataset
-    from moe3d_engine.evaluation.held_out import compare_rejection
+    from moe3d_engine.evaluation.record import without_nan
     from moe3d_engine.synthetic import HELD_OUT_SEED_START
-    from tqdm import tqdm
 
+    folders = [] if args.out is None else report_folders(args.out, args.weights)
     image_hw = tuple(args.image_hw)
     seeds = range(HELD_OUT_SEED_START, HELD_OUT_SEED_START + args.sets)
     render_missing(args.data, seeds, image_hw)
     sets = open_dataset(args.data, image_hw, args.views)
-    indices = range(min(args.sets, len(sets)))
-    results: dict[str, dict[str, Judge]] = {}
-    for weights in args.weights:
-        predict, tau = open_network(weights, args.decode)
-        shown = tqdm((sets[i] for i in indices), total=len(indices), desc=weights, leave=False)
-        results[weights] = compare_rejection(
-            predict, shown, confidence_tau=tau, retained=args.retained, num_views=args.views
-        )
-    figures = {w: {m: j.figures() for m, j in part.items()} for w, part in results.items()}
-    settings = {
-        'data': args.data, 'sets': len(indices), 'views': args.views, 'retained': args.retained,
-        'decode': args.decode,
-    }  # fmt: skip
-    report: dict[str, object] = {'settings': settings, 'figures': figures}
-    if args.out is not None:
-        judges = {weights: part['raw'] for weights, part in results.items()}
-        write_report(args.out, report, judges, sets[0])
-    print(json.dumps(report) if args.json else format_tables(figures))
+    runs = {weights: evaluate_weights(weights, sets, args) for weights in args.weights}
+    figures = {weights: run.figures for weights, run in runs.items()}
+    reports = {
+        weights: str(write_pictures(folder, weights, run, sets[0]))
+        for folder, (weights, run) in zip(folders, runs.items(), strict=False)
+    }
+    if args.json:
+        settings = {'data': args.data, 'sets': min(args.sets, len(sets)), 'views': args.views}
+        settings |= {'retained': args.retained, 'decode': args.decode}
+        report = {'settings': settings, 'figures': figures, 'reports': reports}
+        print(json.dumps(without_nan(report)))
+    else:
+        print('\n\n'.join([format_tables(figures), *(f'  {path}' for path in reports.values())]))
     return 0
 
 
-def open_network(weights: str, decode: str) -> tuple[Callable[[Float32Array], RawOutputs], float]:
-    """Return a function that reconstructs a window, and the tolerance of its confidence."""
+def evaluate_weights(weights: str, sets: ViewSets, args: argparse.Namespace) -> ViewsRun:
+    """Judge one network."""
+    from moe3d_engine.evaluation.views_run import evaluate_views
+    from moe3d_engine.evaluation.views_run import ViewsOptions
+    from tqdm import tqdm
+
+    network = open_network(weights, args.decode)
+    numbers = range(min(args.sets, len(sets)))
+    shown = tqdm((sets[i] for i in numbers), total=len(numbers), desc=weights, leave=False)
+    configuration = {
+        'data': Path(args.data.rpartition(':')[2]).name,
+        'weights': short_name(weights),
+        'weights_sha256': network.sha256,
+        'backend': network.backend,
+        'decode': args.decode,
+    }
+    options = ViewsOptions(network.confidence_tau, args.retained, args.views)
+    return evaluate_views(network.predict, shown, options, configuration)
+
+
+def open_network(weights: str, decode: str) -> Network:
+    """Open a checkpoint or exported weights."""
     if weights.endswith('.safetensors'):
         from moe3d_engine.model.checkpoint import load_weights
         from moe3d_engine.training.predict import predict_with_network
 
         network = load_weights(Path(weights)).eval()
-        return predict_with_network(network, decode), network.config.confidence_tau
+        predict = predict_with_network(network, decode)
+        hashes = {'weights': sha256_of(Path(weights))}
+        return Network(predict, network.config.confidence_tau, 'torch', hashes)
+    from moe3d_engine.assets import find_weights
     from moe3d_engine.backends.open import open_backend
     from moe3d_engine.evaluation.held_out import predict_with
 
@@ -104,34 +138,39 @@ def open_network(weights: str, decode: str) -> tuple[Callable[[Float32Array], Ra
             f'{weights} is exported with decode agree. Judge its checkpoint for {decode}.'
         )
     backend = open_backend('auto', weights)
-    return predict_with(backend), backend.spec.confidence_tau
+    hashes = {role: file.sha256 for role, file in find_weights(weights).files.items()}
+    return Network(predict_with(backend), backend.spec.confidence_tau, backend.name, hashes)
 
 
-def write_report(
-    folder: Path, report: dict[str, object], judges: dict[str, Judge], example: ViewSet
-) -> None:
-    """Write figures, reliability diagrams and, of checkpoints, who decides each pixel."""
+def write_pictures(folder: Path, weights: str, run: ViewsRun, example: ViewSet) -> Path:
+    """Write the report and, of a checkpoint, who decides each pixel; return its path."""
     from moe3d_engine.evaluation.pictures import draw_experts
-    from moe3d_engine.evaluation.pictures import draw_reliability
+    from moe3d_engine.evaluation.report import write_report
     from moe3d_engine.preprocess import to_network
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'evaluation.json').write_text(json.dumps(report, indent=2) + '\n')
-    diagrams = {short_name(weights): judge.reliability() for weights, judge in judges.items()}
-    draw_reliability(folder / 'reliability.png', diagrams)
-    for weights in judges:
-        if weights.endswith('.safetensors'):
-            from moe3d_engine.model.checkpoint import load_weights
-            from moe3d_engine.training.predict import run_network
+    report = write_report(folder, run.record, run.pictures, run.cloud)
+    if weights.endswith('.safetensors'):
+        from moe3d_engine.model.checkpoint import load_weights
+        from moe3d_engine.training.predict import run_network
 
-            outputs = run_network(load_weights(Path(weights)).eval(), to_network(example.rgb))
-            assert outputs.gate_weights is not None
-            maps = (outputs.depth, outputs.gate_weights, outputs.boundary_confidence)
-            draw_experts(
-                folder / f'experts-{short_name(weights)}.png',
-                example.rgb,
-                *(x.float().numpy() for x in maps),
-            )
+        outputs = run_network(load_weights(Path(weights)).eval(), to_network(example.rgb))
+        assert outputs.gate_weights is not None
+        maps = (outputs.depth, outputs.gate_weights, outputs.boundary_confidence)
+        draw_experts(folder / 'experts.png', example.rgb, *(x.float().numpy() for x in maps))
+    return report
+
+
+def report_folders(out: Path, weights: Sequence[str]) -> list[Path]:
+    """Return where each network's report goes: `out` itself for one, a folder in it for each."""
+    if len(weights) == 1:
+        return [out]
+    names = [short_name(name) for name in weights]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f'--out has a folder for each network, but some have one name: {", ".join(names)}. '
+            'Judge them one by one.'
+        )
+    return [out / name for name in names]
 
 
 def short_name(weights: str) -> str:
@@ -140,7 +179,7 @@ def short_name(weights: str) -> str:
     return path.parent.name if path.suffix == '.safetensors' else path.stem
 
 
-def format_tables(figures: dict[str, dict[str, dict[str, float]]]) -> str:
+def format_tables(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """Return one table in Markdown per network, one row per method."""
     tables = []
     for weights, methods in figures.items():

@@ -19,7 +19,9 @@ from moe3d_engine.evaluation.poses import trajectory_errors as trajectory_errors
 
 _NEED_SCIPY = {
     'depth_boundary_errors': 'ibims',
+    'edge_chamfer': 'edge_cloud',
     'f_score': 'reconstruction',
+    'near_surface_share': 'edge_cloud',
     'reconstruction_metrics': 'reconstruction',
     'umeyama': 'reconstruction',
 }

@@ -10,8 +10,10 @@ import math
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.evaluation.poses import relative_pose_auc
 from moe3d_engine.evaluation.poses import trajectory_errors
+from moe3d_engine.evaluation.reconstruction import estimate_normals
 from moe3d_engine.evaluation.reconstruction import f_score
 from moe3d_engine.evaluation.reconstruction import reconstruction_metrics
+from moe3d_engine.evaluation.reconstruction import ReconstructionMetrics
 from moe3d_engine.evaluation.reconstruction import refine_icp
 from moe3d_engine.evaluation.reconstruction import umeyama
 from moe3d_engine.geometry.cameras import invert_rigid
@@ -91,7 +93,8 @@ class MapJudge:
         Poses: ATE and RPE after one similarity, AUC@30 of all pairs, and `path_ratio`, the length
         of the predicted way over that of the true one (a similarity hides that a network does
         not move). Cloud: Acc, Comp and F-score at 5 cm after a similarity of corresponding pixels
-        (`map_scale`, from the prediction to metres) and ICP. A camera that never moves has no ATE.
+        (`map_scale`, from the prediction to metres) and ICP, and NC of normals that are estimated
+        from both clouds. A camera that never moves has no ATE.
         """
         piece = max(self._pieces, key=lambda item: len(item.poses), default=_Piece())
         if len(piece.poses) < MIN_POSES:
@@ -137,8 +140,8 @@ def _trajectory_figures(poses: Float64Array, true_poses: Float64Array) -> dict[s
 
 
 def _cloud_figures(piece: _Piece) -> dict[str, float]:
-    """Return Acc, Comp and F-score of the fused cloud; NaN where it is too small."""
-    names = ('acc_mean', 'acc_median', 'comp_mean', 'comp_median', 'f_score', 'map_scale')
+    """Return Acc, Comp, NC and F-score of the fused cloud; NaN where it is too small."""
+    names = (*ReconstructionMetrics._fields, 'f_score', 'map_scale')
     if not piece.points:
         return {}
     points, true_points = np.concatenate(piece.points), np.concatenate(piece.true_points)
@@ -151,7 +154,7 @@ def _cloud_figures(piece: _Piece) -> dict[str, float]:
     cloud = similarity.apply(points[kept])
     motion = refine_icp(cloud, true_points, ICP_DISTANCE_M)
     cloud = transform_points(motion, cloud)
-    metrics = reconstruction_metrics(cloud, true_points)
-    figures = {name: getattr(metrics, name) for name in names[:4]}
+    normals = (estimate_normals(points) for points in (cloud, true_points))
+    figures: dict[str, float] = reconstruction_metrics(cloud, true_points, *normals)._asdict()
     figures['f_score'] = f_score(cloud, true_points, F_SCORE_DISTANCE_M).f_score
     return figures | {'map_scale': similarity.scale}

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
-from importlib import metadata
 import logging
 from pathlib import Path
-import platform
 from typing import Any
 
 from moe3d_engine.assets import find_weights
@@ -36,6 +34,8 @@ from moe3d_engine.evaluation.record import FrameRecord
 from moe3d_engine.evaluation.record import PUBLISHED
 from moe3d_engine.evaluation.report import CloudPicture
 from moe3d_engine.evaluation.report import FramePicture
+from moe3d_engine.evaluation.versions import versions
+from moe3d_engine.evaluation.worst_frames import frame_picture
 from moe3d_engine.evaluation.worst_frames import WorstFrames
 from moe3d_engine.mcap_repair import readable_bag
 from moe3d_engine.messages import COMPRESSED_IMAGE
@@ -52,7 +52,6 @@ import numpy as np
 logger = logging.getLogger(__name__)
 
 UNREADABLE = 'unreadable'  # the bag says that the image was recorded, but it ends before
-PACKAGES = ('moe3d_ros', 'numpy', 'opencv-python-headless', 'openvino', 'tensorrt')
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +210,8 @@ class _BagJudge:
         methods = self._judge.judge(result, self._backend.last, truth)
         self._published += 1
         self.frames.append(FrameRecord(key, methods=methods))
-        self._shown.add(key, result, truth, methods[PUBLISHED])
+        picture = frame_picture(key, result, truth, methods[PUBLISHED])
+        self._shown.add(picture, result.intrinsics[0])
 
     def add_unreadable(self, count: int) -> None:
         """Count images that are known to have been recorded but are lost."""
@@ -237,13 +237,16 @@ class _BagJudge:
         for what, topic in (('truth', self._topics.camera.depth), ('pose', self._topics.pose)):
             if topic is not None:
                 sequence[f'frames_without_{what}'] = float(self._without[what])
+        diagram = self._judge.reliability()
+        if diagram is not None:
+            sequence['ece'] = diagram.expected_calibration_error
         times = self._stages_ms | self._judge.milliseconds
         record = EvaluationRecord(
             'bag-offline',
             configuration,
             tuple(self.frames),
             sequence,
-            self._judge.reliability(),
+            {} if diagram is None else diagram.bins,
             {'median_ms': {name: float(np.median(values)) for name, values in times.items()}},
         )
         return BagRun(record, self._shown.pictures(), self._shown.cloud)
@@ -278,17 +281,6 @@ def _configuration(options: BagRunOptions, topics: FrameTopics) -> dict[str, Any
         'settings': asdict(options.reconstructor),
         'versions': versions(),
     }  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what computes the figures; what is not installed is left out."""
-    found = {'python': platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def hash_bag(bag: Path) -> str:

@@ -24,6 +24,16 @@ class Reliability(NamedTuple):
             return float('nan')
         return float(np.nansum(self.pixels * np.abs(self.confidence - self.accuracy)) / total)
 
+    @property
+    def bins(self) -> dict[str, list[float]]:
+        """Return the diagram as a record holds it."""
+        return {
+            'edges': np.linspace(0, 1, len(self.pixels) + 1).tolist(),
+            'counts': self.pixels.tolist(),
+            'confidence': self.confidence.tolist(),
+            'correct': self.accuracy.tolist(),
+        }
+
 
 def reliability(
     depth: Float32Array,

@@ -15,7 +15,7 @@ import numpy as np
 
 RESAMPLES = 10_000
 SEED = 0
-COVERAGE = 0.95
+TAILS = (0.025, 0.975)  # of the differences: what lies outside the interval
 CHUNK = 500  # resamples at once, so that long bags fit into memory
 
 
@@ -28,8 +28,8 @@ class Comparison:
     ----------
     name : of the figure.
     a, b : its value over the frames that both runs have.
-    low, high : 95 % interval of b - a.
-    verdict : `better`, `worse` (B than A) or `equal`, where the interval holds 0.
+    low, high : 95 % interval of b - a; NaN where there is none.
+    verdict : `better`, `worse` (B than A), `equal` where the interval holds 0, or `unknown`.
     frames : that both runs judge.
     """
 
@@ -64,7 +64,7 @@ def compare_records(
     InputError
         If the runs have no frame in common, or are of different data.
     """
-    for name in ('bag_sha256', 'protocol', 'data'):
+    for name in ('bag_sha256', 'protocol', 'data_sha256'):
         ours, theirs = a.configuration.get(name), b.configuration.get(name)
         if ours != theirs:
             raise InputError(
@@ -115,12 +115,18 @@ def _compare(name: str, pairs: list[tuple[Figures, Figures]]) -> Comparison:
     totals = values.sum(0)
     a, b = (totals[:, 0] / totals[:, 1]).tolist()
     differences = _resampled_differences(values)
-    tail = (1 - COVERAGE) / 2
-    low, high = np.quantile(differences, [tail, 1 - tail]).tolist()
-    verdict = 'equal'
-    if low > 0 or high < 0:
-        verdict = 'better' if (low > 0) == (DIRECTIONS[name] > 0) else 'worse'
+    low, high = np.quantile(differences, TAILS).tolist()
+    verdict = verdict_of(low, high, DIRECTIONS[name])
     return Comparison(name, a, b, low, high, verdict, len(values))
+
+
+def verdict_of(low: float, high: float, direction: int) -> str:
+    """Return what an interval of b - a says of b; `unknown` where there is none."""
+    if math.isnan(low):
+        return 'unknown'
+    if low <= 0 <= high:
+        return 'equal'
+    return 'better' if (low > 0) == (direction > 0) else 'worse'
 
 
 def _resampled_differences(values: Float64Array) -> Float64Array:

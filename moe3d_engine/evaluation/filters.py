@@ -1,9 +1,10 @@
 """
 The classic removals of flying points, which learn nothing, as scores and as masks.
 
-A score is larger the more suspicious a pixel or point is, and NaN where there is none; `keep_at`
-cuts any of them at the same share of retained pixels, so that filters compare fairly. The masks
-keep the parameters of the filters' originals; True = remove.
+A score is larger the more suspicious a pixel or point is, +Inf where the filter always removes
+it, and NaN where there is none; `keep_at` cuts any of them at the same share of retained pixels,
+so that filters compare fairly. The masks keep the parameters of the filters' originals; True =
+remove.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from scipy.spatial import cKDTree
 
 DA3_CONFIDENCE = 1.05
 DA3_PERCENTILES = (40, 90)
+ALIASING = 0.03
 
 
 def depth_edge_score(depth: Float32Array) -> Float64Array:
@@ -32,13 +34,7 @@ def depth_edge_score(depth: Float32Array) -> Float64Array:
     -------
     (..., H, W), NaN where the pixel itself is unknown. It is `depth_map_edge` of utils3d.
     """
-    known = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float64)
-    height, width = depth.shape[-2:]
-    around = np.pad(known, [(0, 0)] * (depth.ndim - 2) + [(1, 1), (1, 1)], constant_values=np.nan)
-    shifts = [around[..., y : y + height, x : x + width] for y in range(3) for x in range(3)]
-    highest, lowest = known, known
-    for shifted in shifts:  # fmax and fmin pass over NaN
-        highest, lowest = np.fmax(highest, shifted), np.fmin(lowest, shifted)
+    known, lowest, highest = _extremes(depth)
     score: Float64Array = (highest - lowest) / known
     return score
 
@@ -46,6 +42,25 @@ def depth_edge_score(depth: Float32Array) -> Float64Array:
 def depth_edge_mask(depth: Float32Array, rtol: float) -> NDArray[np.bool_]:
     """Return where the relative span of depth over 3x3 pixels exceeds `rtol` (MoGe: 0.04)."""
     return depth_edge_score(depth) > rtol
+
+
+def depth_aliasing_mask(depth: Float32Array, rtol: float = ALIASING) -> NDArray[np.bool_]:
+    """
+    Return where depth is near neither the farthest nor the nearest of the 3x3 pixels around.
+
+    Parameters
+    ----------
+    depth : as for `depth_edge_score`.
+    rtol : a pixel is near what differs from it by at most this share of its depth.
+
+    Returns
+    -------
+    (..., H, W), False where depth is unknown. It is `depth_map_aliasing` of utils3d. Depth that
+    blends two surfaces is aliased, but so is a surface that is seen at a grazing angle.
+    """
+    known, lowest, highest = _extremes(depth)
+    aliased: NDArray[np.bool_] = np.minimum(highest - known, known - lowest) / known > rtol
+    return aliased
 
 
 def sor_score(points: Float32Array, nb_neighbors: int) -> Float64Array:
@@ -148,23 +163,45 @@ def confidence_score(confidence: Float32Array) -> Float64Array:
     return -confidence.astype(np.float64)
 
 
+def da3_score(confidence: Float32Array) -> Float64Array:
+    """
+    Return minus the confidence, +Inf below Depth Anything 3's floor min(1.05, p90).
+
+    Parameters
+    ----------
+    confidence : of all views that are filtered together, from 1 up as the network gives it; p90
+        is its percentile. NaN = no pixel, such as sky.
+
+    Returns
+    -------
+    Of the same shape. `keep_at` with the share q keeps confidence from max(p(1 - q), floor) on,
+    which is the filter's own threshold with another lower percentile; so it ranks pixels as
+    VGGT's filter does, and differs from it where it would have to keep pixels below the floor.
+    """
+    score: Float64Array = np.where(
+        confidence < _da3_limits(confidence)[0], np.inf, confidence_score(confidence)
+    )
+    return score
+
+
 def da3_confidence_mask(confidence: Float32Array) -> NDArray[np.bool_]:
     """
     Return what Depth Anything 3's export removes: confidence below min(max(1.05, p40), p90).
 
     Parameters
     ----------
-    confidence : any shape, from 1 up as the network gives it; p40 and p90 are its percentiles.
-        What is not finite is removed.
+    confidence : as for `da3_score`; what is not finite is removed.
     """
+    return ~(np.isfinite(confidence) & (confidence >= max(_da3_limits(confidence))))
+
+
+def _da3_limits(confidence: Float32Array) -> tuple[float, float]:
+    """Return the floor min(1.05, p90) and p40 of what is finite; NaN without any."""
     known = confidence[np.isfinite(confidence)].astype(np.float64)
     if not known.size:
-        return np.ones(confidence.shape, np.bool_)
-    lowest, highest = np.percentile(known, DA3_PERCENTILES)
-    keep: NDArray[np.bool_] = np.isfinite(confidence) & (
-        confidence >= min(max(DA3_CONFIDENCE, lowest), highest)
-    )
-    return ~keep
+        return np.nan, np.nan
+    lower, upper = np.percentile(known, DA3_PERCENTILES).tolist()
+    return min(DA3_CONFIDENCE, upper), lower
 
 
 def shadow_score(points: Float32Array) -> Float64Array:
@@ -200,13 +237,13 @@ def keep_at(score: Float64Array, share: float) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    score : any shape; what is not finite is never kept.
-    share : of the finite scores to keep, in [0, 1].
+    score : any shape; NaN or -Inf = no pixel, +Inf = never kept.
+    share : of the pixels to keep, in [0, 1].
 
     Returns
     -------
-    Mask of the same shape with round(share * n) True of n finite scores: the smallest scores, of
-    equal ones those that come first in C order.
+    Mask of the same shape with round(share * n) True of n pixels, fewer if the finite scores do
+    not suffice: the smallest scores, of equal ones those that come first in C order.
 
     Raises
     ------
@@ -215,11 +252,24 @@ def keep_at(score: Float64Array, share: float) -> NDArray[np.bool_]:
     """
     if not 0 <= share <= 1:
         raise ConfigError(f'share is a part of the pixels in [0, 1]; got {share}.')
-    flat = np.where(np.isfinite(score), score, np.inf).ravel()
-    number = round(share * np.count_nonzero(np.isfinite(flat)))
+    flat = np.where(np.isneginf(score), np.nan, score).ravel()
+    number = round(share * np.count_nonzero(~np.isnan(flat)))
     keep = np.zeros(flat.size, np.bool_)
-    keep[np.argsort(flat, kind='stable')[:number]] = True
-    return keep.reshape(score.shape)
+    keep[np.argsort(flat, kind='stable')[:number]] = True  # NaN comes last
+    return (keep & np.isfinite(flat)).reshape(score.shape)
+
+
+def _extremes(depth: Float32Array) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return depth with NaN where it is unknown, and its extremes over 3x3 pixels."""
+    known = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float64)
+    height, width = depth.shape[-2:]
+    around = np.pad(known, [(0, 0)] * (depth.ndim - 2) + [(1, 1), (1, 1)], constant_values=np.nan)
+    lowest, highest = known, known
+    for y in range(3):
+        for x in range(3):
+            shifted = around[..., y : y + height, x : x + width]
+            lowest, highest = np.fmin(lowest, shifted), np.fmax(highest, shifted)  # pass over NaN
+    return known, lowest, highest
 
 
 def _finite_points(points: Float32Array) -> tuple[Float64Array, NDArray[np.bool_], Float64Array]:

@@ -23,6 +23,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 CLUSTER_RADIUS = 2  # the 5x5 window that finds the two surfaces
+ETA = 0.05  # least relative step between two surfaces
+BETA = 0.2  # share of the gap at each end that still counts as surface
 LEVEL_RADIUS = 4  # the 9x9 window in which the prediction's own surfaces are measured
 
 
@@ -83,13 +85,105 @@ class _Flags(NamedTuple):
     outside: NDArray[np.bool_]
 
 
+class TrueBoundaries:
+    """
+    The boundary pixels of true depth, found once for all depth that is judged against it.
+
+    Parameters
+    ----------
+    depth_gt : (V, H, W). Windows that hold a value that is not finite or not above 0 are skipped,
+        so edges against an infinite sky do not count.
+    eta : least relative step between two surfaces.
+
+    Raises
+    ------
+    ShapeError
+        If the shape is not (V, H, W).
+    """
+
+    def __init__(self, depth_gt: Float32Array, eta: float = ETA) -> None:
+        if depth_gt.ndim != 3:
+            raise ShapeError(f'True depth has shape (V, H, W); got {depth_gt.shape}.')
+        self.depth_gt = depth_gt
+        self._eta = eta
+        self._spans = [_relative_span(view) for view in depth_gt]
+        self._views = [
+            _find_boundary(view, span, eta)
+            for view, span in zip(depth_gt, self._spans, strict=True)
+        ]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Return which pixels (V, H, W) are boundary pixels."""
+        return self._marked([np.ones(len(view.row), np.bool_) for view in self._views])
+
+    def scale(self, depth: Float32Array) -> float:
+        """Return the median of depth_gt / depth over interior pixels; NaN without any."""
+        self._check(depth)
+        interior = (np.stack(self._spans) <= self._eta) & np.isfinite(depth) & (depth > 0)
+        if not interior.any():
+            return float('nan')
+        return float(np.median(self.depth_gt[interior].astype(np.float64) / depth[interior]))
+
+    def count(
+        self, depth: Float32Array, *, levels: str = 'gt', beta: float = BETA
+    ) -> FlyingPoints:
+        """Count what became of the boundary pixels; see `flying_points`."""
+        scale = self.scale(depth)
+        flags = self._classify(depth, scale, levels, beta)
+        counts = np.sum([[np.count_nonzero(flag) for flag in view] for view in flags], axis=0)
+        boundary, dropped, collapsed, flying, swapped, outside = counts.tolist()
+        return FlyingPoints(boundary, dropped, collapsed, flying, swapped, outside, scale)
+
+    def flying(
+        self, depth: Float32Array, *, levels: str = 'gt', beta: float = BETA
+    ) -> NDArray[np.bool_]:
+        """Return which pixels (V, H, W) `count` counts as flying."""
+        flags = self._classify(depth, self.scale(depth), levels, beta)
+        return self._marked([view.flying for view in flags])
+
+    def _check(self, depth: Float32Array) -> None:
+        """Raise ShapeError unless the depth is of the truth's shape."""
+        if depth.shape != self.depth_gt.shape:
+            raise ShapeError(
+                f'Depth and ground truth must both be (V, H, W); got {depth.shape} and '
+                f'{self.depth_gt.shape}.'
+            )
+
+    def _classify(
+        self, depth: Float32Array, scale: float, levels: str, beta: float
+    ) -> list[_Flags]:
+        """Return what each view's boundary pixels are."""
+        if levels not in ('gt', 'pred'):
+            raise ConfigError(f"levels is 'gt' or 'pred'; got {levels!r}.")
+        found = []
+        for view, view_gt, boundary in zip(depth, self.depth_gt, self._views, strict=True):
+            value = view[boundary.row, boundary.column].astype(np.float64)
+            if levels == 'gt':
+                near, far = boundary[2:4], boundary[4:6]
+                flags = _classify(scale * value, view_gt, boundary, near, far, beta, eta=None)
+            else:
+                near_level, far_level = _predicted_levels(view, view_gt, boundary)
+                near, far = (near_level, near_level), (far_level, far_level)
+                flags = _classify(value, view_gt, boundary, near, far, beta, eta=self._eta)
+            found.append(flags)
+        return found
+
+    def _marked(self, flags: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+        """Return a mask (V, H, W) from a flag per boundary pixel of each view."""
+        mask = np.zeros(self.depth_gt.shape, np.bool_)
+        for view, boundary, flag in zip(mask, self._views, flags, strict=True):
+            view[boundary.row, boundary.column] = flag
+        return mask
+
+
 def flying_points(
     depth: Float32Array,
     depth_gt: Float32Array,
     *,
     levels: str = 'gt',
-    eta: float = 0.05,
-    beta: float = 0.2,
+    eta: float = ETA,
+    beta: float = BETA,
 ) -> FlyingPoints:
     """
     Count flying points against exact ground truth.
@@ -97,11 +191,9 @@ def flying_points(
     Parameters
     ----------
     depth : (V, H, W) published depth in any scale; NaN or Inf = not published.
-    depth_gt : (V, H, W) on the same pixels. Windows that hold a value that is not finite or not
-        above 0 are skipped, so edges against an infinite sky do not count.
+    depth_gt, eta : as for `TrueBoundaries`, which serves where several maps have one truth.
     levels : where the void lies: `gt` = between the ground truth's surfaces, after scaling the
         depth; `pred` = between the prediction's own medians of the two sides in a 9x9 window.
-    eta : least relative step between two surfaces.
     beta : share of the gap at each end that still counts as surface.
 
     Returns
@@ -120,12 +212,7 @@ def flying_points(
     One scale for all views: the median of depth_gt / depth over interior pixels, whose 5x5 window
     spans at most `eta`.
     """
-    counts = np.zeros(6, np.int64)
-    scale, views = _judge(depth, depth_gt, levels, eta, beta)
-    for _, flags in views:
-        counts += [np.count_nonzero(flag) for flag in flags]
-    boundary_pixels, dropped, collapsed, flying, swapped, outside = counts.tolist()
-    return FlyingPoints(boundary_pixels, dropped, collapsed, flying, swapped, outside, scale)
+    return TrueBoundaries(depth_gt, eta).count(depth, levels=levels, beta=beta)
 
 
 def flying_point_rate(
@@ -133,8 +220,8 @@ def flying_point_rate(
     gt: Float32Array,
     levels: str = 'gt',
     *,
-    eta: float = 0.05,
-    beta: float = 0.2,
+    eta: float = ETA,
+    beta: float = BETA,
 ) -> float:
     """
     Return the flying share of judged boundary pixels; NaN where there are none.
@@ -153,50 +240,6 @@ def flying_point_rate(
         pred, gt = pred[None], gt[None]
     share = flying_points(pred, gt, levels=levels, eta=eta, beta=beta).share
     return float('nan') if share is None else share
-
-
-def flying_mask(
-    depth: Float32Array,
-    depth_gt: Float32Array,
-    *,
-    levels: str = 'gt',
-    eta: float = 0.05,
-    beta: float = 0.2,
-) -> NDArray[np.bool_]:
-    """Return which pixels (V, H, W) `flying_points` counts as flying; arguments as there."""
-    mask = np.zeros(depth.shape, np.bool_)
-    _, views = _judge(depth, depth_gt, levels, eta, beta)
-    for view, (boundary, flags) in zip(mask, views, strict=True):
-        view[boundary.row, boundary.column] = flags.flying
-    return mask
-
-
-def _judge(
-    depth: Float32Array, depth_gt: Float32Array, levels: str, eta: float, beta: float
-) -> tuple[float, list[tuple[_Boundary, _Flags]]]:
-    """Return the scale of the depth, and each view's boundary pixels with what they are."""
-    if depth.shape != depth_gt.shape or depth.ndim != 3:
-        raise ShapeError(
-            f'Depth and ground truth must both be (V, H, W); got {depth.shape} and '
-            f'{depth_gt.shape}.'
-        )
-    if levels not in ('gt', 'pred'):
-        raise ConfigError(f"levels is 'gt' or 'pred'; got {levels!r}.")
-    spans = [_relative_span(view_gt) for view_gt in depth_gt]
-    scale = _interior_scale(depth, depth_gt, spans, eta)
-    views = []
-    for view, view_gt, span in zip(depth, depth_gt, spans, strict=True):
-        boundary = _find_boundary(view_gt, span, eta)
-        value = view[boundary.row, boundary.column].astype(np.float64)
-        if levels == 'gt':
-            near, far = boundary[2:4], boundary[4:6]
-            flags = _classify(scale * value, view_gt, boundary, near, far, beta, eta=None)
-        else:
-            near_level, far_level = _predicted_levels(view, view_gt, boundary)
-            near, far = (near_level, near_level), (far_level, far_level)
-            flags = _classify(value, view_gt, boundary, near, far, beta, eta=eta)
-        views.append((boundary, flags))
-    return scale, views
 
 
 def _valid(depth_gt: Float32Array) -> NDArray[np.bool_]:
@@ -218,16 +261,6 @@ def _relative_span(depth_gt: Float32Array) -> Float64Array:
     inner = slice(CLUSTER_RADIUS, -CLUSTER_RADIUS)
     span[inner, inner] = extremes[0] / extremes[1] - 1.0
     return span
-
-
-def _interior_scale(
-    depth: Float32Array, depth_gt: Float32Array, spans: list[Float64Array], eta: float
-) -> float:
-    """Return the median of depth_gt / depth over interior published pixels."""
-    interior = (np.stack(spans) <= eta) & np.isfinite(depth) & (depth > 0)
-    if not interior.any():
-        return float('nan')
-    return float(np.median(depth_gt[interior].astype(np.float64) / depth[interior]))
 
 
 def _find_boundary(depth_gt: Float32Array, span: Float64Array, eta: float) -> _Boundary:

@@ -1,32 +1,13 @@
-"""Pictures of an evaluation: reliability diagram, and which expert each pixel belongs to."""
+"""A picture of a mixture: which expert each pixel belongs to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from moe3d_engine.evaluation.calibration import Reliability
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
-
-
-def draw_reliability(path: Path, diagrams: Mapping[str, Reliability]) -> None:
-    """Draw how often the boundary confidence is right, as a PNG with one curve per network."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4.5, 4.5), layout='constrained')
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color='grey', linewidth=1, label='calibrated')
-    for name, diagram in diagrams.items():
-        used = diagram.pixels > 0
-        label = f'{name}: ECE {diagram.expected_calibration_error:.3f}'
-        axes.plot(diagram.confidence[used], diagram.accuracy[used], marker='o', label=label)
-    axes.set(xlabel='boundary confidence', ylabel='share of pixels right', aspect='equal')
-    axes.legend()
-    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
 
 
 def draw_experts(

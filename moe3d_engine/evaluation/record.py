@@ -24,11 +24,11 @@ DIRECTIONS: Mapping[str, int] = {
     'delta1': +1, 'delta2': +1, 'delta3': +1,
     'boundary_f1': +1, 'boundary_f1_moge': +1, 'dbe_accuracy_px': -1, 'dbe_completeness_px': -1,
     'flying_gt': -1, 'flying_pred': -1, 'collapsed': -1, 'edge_chamfer_m': -1,
-    'near_surface': +1, 'retained': +1, 'retained_boundary': +1,
+    'near_surface': +1, 'aliased': -1, 'retained': +1, 'retained_boundary': +1,
     'acc_mean': -1, 'acc_median': -1, 'comp_mean': -1, 'comp_median': -1,
     'nc_mean': +1, 'nc_median': +1, 'f_score': +1, 'ate_rmse_m': -1,
     'rpe_translation_rmse_m': -1, 'rpe_rotation_rmse_deg': -1, 'auc30': +1,
-    'tsdf_precision': +1, 'free_space_violation': -1, 'costmap_false_positive': -1,
+    'tsdf_precision': +1, 'free_space_violation': -1, 'costmap_false_positive': -1, 'ece': -1,
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import NamedTuple
 
 from moe3d_engine.evaluation.filters import confidence_score
+from moe3d_engine.evaluation.filters import da3_score
 from moe3d_engine.evaluation.filters import depth_edge_score
 from moe3d_engine.evaluation.filters import ror_score
 from moe3d_engine.evaluation.filters import shadow_score
@@ -47,18 +48,20 @@ def baseline_scores(
     -------
     By name. Ours are `agreement` and `boundary confidence`. The others need no mixture: the
     relative span of 3x3 pixels (utils3d, MoGe), statistical and radius outlier removal (Open3D)
-    and shadow points (PCL) on each view's points, and the network's own confidence, by whose
-    percentiles VGGT and Depth Anything 3 filter: at one share of pixels the two are the same.
+    and shadow points (PCL) on each view's points, and percentiles of the network's own confidence
+    over all views together, as VGGT and Depth Anything 3 take them.
     """
     start = perf_counter()
     clouds = unproject_depth(depth, intrinsics)
     unproject_ms = 1e3 * (perf_counter() - start)
     radius = ROR_RADIUS * float(np.median(depth[np.isfinite(depth)]))
+    confidence = np.where(np.isfinite(depth), depth_confidence, np.float32(np.nan))
     on_pixels: dict[str, Callable[[], Float64Array]] = {
         'agreement': lambda: -agreement.astype(np.float64),
         'boundary confidence': lambda: -boundary_confidence.astype(np.float64),
         'depth edges': lambda: depth_edge_score(depth),
-        'confidence percentile': lambda: confidence_score(depth_confidence),
+        'VGGT percentile': lambda: confidence_score(confidence),
+        'DA3 percentile': lambda: da3_score(confidence),
     }
     on_points: dict[str, Callable[[], Float64Array]] = {
         'SOR': lambda: np.stack([sor_score(cloud, SOR_NEIGHBORS) for cloud in clouds]),

@@ -27,6 +27,7 @@ from moe3d_engine.types import Float32Array
 from moe3d_engine.types import UInt8Array
 from numpy.typing import NDArray
 
+MAX_NAMED = 20  # dropped frames of one reason on the page
 ARROWS = {+1: ' ↑', -1: ' ↓', 0: ''}  # the better side
 MEANINGS = {
     'abs_rel': 'mean |d - g| / g, metres as they are',
@@ -44,8 +45,9 @@ MEANINGS = {
     'flying_gt': 'share of judged boundary pixels that lie between the true surfaces',
     'flying_pred': "share that lies between the prediction's own two surfaces",
     'collapsed': 'share of boundary pixels where the prediction shows no step',
-    'edge_chamfer_m': 'Chamfer distance of the points near depth edges, in metres',
-    'near_surface': 'share of points near boundaries that lie on a true surface',
+    'edge_chamfer_m': 'Chamfer distance of the points at boundary pixels, scaled, in metres',
+    'near_surface': 'share of these points that lie within 2 % of their depth of a true one',
+    'aliased': 'share of published pixels between the depths of their neighbours, by 3 % at least',
     'retained': 'share of pixels that are published',
     'retained_boundary': 'share of boundary pixels that are published',
     'acc_mean': 'mean distance of predicted points to the true ones',
@@ -62,6 +64,7 @@ MEANINGS = {
     'tsdf_precision': 'share of the fused surface that lies near the true one',
     'free_space_violation': 'share of points that stand in space known to be free',
     'costmap_false_positive': 'share of free cells of a floor plan that are called occupied',
+    'ece': 'expected calibration error of the boundary confidence, nothing rejected',
 }
 
 
@@ -184,7 +187,20 @@ def _counts(record: EvaluationRecord) -> str:
     counts = record.counts()
     rows = [['in', str(counts['in'])], ['published', str(counts['published'])]]
     rows += [[f'dropped: {reason}', str(count)] for reason, count in counts['dropped'].items()]
-    return table(['frames', ''], rows)
+    return table(['frames', ''], rows) + _dropped(record)
+
+
+def _dropped(record: EvaluationRecord) -> str:
+    """Return the frames that were dropped by name, the first of each reason; the JSON has all."""
+    keys: dict[str, list[str]] = {}
+    for frame in record.frames:
+        if frame.dropped:
+            keys.setdefault(frame.dropped, []).append(frame.key)
+    rows = [
+        [reason, ', '.join(names[:MAX_NAMED]) + (' ...' if len(names) > MAX_NAMED else '')]
+        for reason, names in keys.items()
+    ]
+    return table(['dropped', 'frames'], rows, text=True) if rows else ''
 
 
 def _timings(timings: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 from moe3d_engine.cli import ENGINE_COMMANDS
 from moe3d_engine.cli.main import run
+from moe3d_engine.evaluation.record import read_record
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import save_weights
@@ -52,15 +53,49 @@ def test_evaluation_judges_every_network_with_every_rejection_at_the_same_share(
 
     assert code == 0
     report = json.loads(capsys.readouterr().out)
-    assert report == json.loads((tmp_path / 'evaluation.json').read_text())
     assert list(report['figures']) == weights
     for methods in report['figures'].values():
-        assert methods['raw']['retained'] == 1.0
-        for name in ('agreement', 'depth edges', 'SOR', 'ROR', 'confidence percentile'):
+        assert methods['before rejection']['retained'] == 1.0
+        for name in ('agreement', 'depth edges', 'SOR', 'ROR', 'VGGT percentile'):
             assert methods[name]['retained'] == pytest.approx(0.8, abs=1e-3)
+        assert methods['DA3 percentile']['retained'] <= 0.8 + 1e-3
         assert methods['best plane']['abs_rel'] <= methods['best constant']['abs_rel']
-    for name in ('reliability.png', 'experts-mixture.png'):
-        assert cv2.imread(str(tmp_path / name)) is not None
+    assert cv2.imread(str(tmp_path / 'mixture' / 'experts.png')) is not None
+
+
+def test_evaluation_of_each_network_is_a_record_that_can_be_compared(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = [str(folder / name / 'weights.safetensors') for name in ('mixture', 'single')]
+    data = ['--data', str(folder / 'data'), '--sets', '2', '--views', '2']
+    data += ['--image-hw', *map(str, HW)]
+    assert run(['evaluate', *weights, *data, '--out', str(tmp_path)], ENGINE_COMMANDS) == 0
+    paths = [str(tmp_path / name / 'evaluation.json') for name in ('mixture', 'single')]
+    printed = capsys.readouterr().out
+
+    assert run(['evaluate', '--compare', *paths, '--json'], ENGINE_COMMANDS) == 0
+
+    rows = {row['name']: row for row in json.loads(capsys.readouterr().out)['figures']}
+    assert {'abs_rel', 'boundary_f1', 'retained'} <= set(rows)
+    record = read_record(Path(paths[0]))
+    assert record.counts() == {'in': 2, 'published': 2, 'dropped': {}}
+    assert rows['abs_rel']['a'] == pytest.approx(record.summary()['published']['abs_rel'])
+    assert f'  {tmp_path / "mixture" / "report.html"}' in printed
+    one = ['evaluate', weights[0], *data, '--out', str(tmp_path / 'one')]
+    assert run(one, ENGINE_COMMANDS) == 0
+    again = read_record(tmp_path / 'one' / 'evaluation.json')
+    assert again.frames == record.frames
+    assert again.configuration == record.configuration
+
+
+def test_networks_of_one_name_need_folders_of_their_own(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = [str(folder / 'mixture' / 'weights.safetensors')] * 2
+
+    assert run(['evaluate', *weights, '--out', str(tmp_path)], ENGINE_COMMANDS) == 2
+
+    assert 'mixture, mixture' in capsys.readouterr().err
 
 
 def test_evaluation_prints_a_table_per_network(
@@ -73,7 +108,7 @@ def test_evaluation_prints_a_table_per_network(
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f'### {weights}'
-    assert {'| raw', '| best plane'} <= {line[: line.index(' |', 1)] for line in lines[3:]}
+    assert {'| published', '| best plane'} <= {line[: line.index(' |', 1)] for line in lines[3:]}
 
 
 def test_decode_of_exported_weights_cannot_be_changed(

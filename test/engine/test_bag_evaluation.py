@@ -127,7 +127,10 @@ def test_every_frame_is_published_or_dropped_and_two_runs_are_equal(tmp_path: Pa
     assert first == second
     figures = first['summary']['published']
     assert 0 < figures['abs_rel_median'] < 1
-    assert {'depth edges', 'SOR', 'ROR', 'shadow points', 'agreement'} <= set(first['summary'])
+    assert {'edge_chamfer_m', 'near_surface', 'flying_gt', 'boundary_f1'} <= set(figures)
+    baselines = {'depth edges', 'SOR', 'ROR', 'VGGT percentile', 'DA3 percentile', 'shadow points'}
+    assert baselines | {'agreement'} <= set(first['summary'])
+    assert baselines <= set(runs[0].record.timings['median_ms'])
 
 
 def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,8 +238,8 @@ def test_depth_of_other_stamps_is_no_truth_and_is_counted(tmp_path: Path) -> Non
 
     assert record.counts()['published'] == 2
     assert record.sequence['frames_without_truth'] == 2
-    assert set(record.summary()) == {'published'}
-    assert set(record.summary()['published']) == {'retained'}
+    assert set(record.summary()) == {'published', 'before rejection'}
+    assert set(record.summary()['published']) == {'retained', 'aliased'}
     assert '2 of 2 published frames have no truth' in ' '.join(record.configuration['notes'])
 
 
@@ -248,7 +251,7 @@ def test_frames_without_pose_are_left_out_of_the_trajectory_and_counted(tmp_path
     assert record.counts()['published'] == 5
     assert record.sequence['frames_without_pose'] == 1
     assert record.sequence['poses'] == 4
-    assert {'ate_rmse_m', 'auc30', 'acc_mean', 'comp_mean'} <= set(record.sequence)
+    assert {'ate_rmse_m', 'auc30', 'acc_mean', 'comp_mean', 'nc_mean'} <= set(record.sequence)
 
 
 def test_pose_of_another_type_is_refused(tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_exact_windows_give_an_exact_map_in_any_unit(
         assert figures[name] == pytest.approx(0.0, abs=1e-5), name
     assert figures['rpe_rotation_rmse_deg'] == pytest.approx(0.0, abs=1e-4)
     assert figures['f_score'] == 1.0
+    assert figures['nc_mean'] == figures['nc_median'] == pytest.approx(1.0, abs=1e-6)
 
 
 def test_too_few_poses_give_no_figures(rng: np.random.Generator) -> None:

@@ -8,11 +8,9 @@ from pathlib import Path
 
 from moe3d_engine.cli import evaluate_compare
 from moe3d_engine.errors import InputError
-from moe3d_engine.evaluation import boundary_f1
 from moe3d_engine.evaluation import boundary_f1_moge
 from moe3d_engine.evaluation.compare import compare_records
 from moe3d_engine.evaluation.compare import unmatched_frames
-from moe3d_engine.evaluation.flying_points import flying_points
 from moe3d_engine.evaluation.record import EvaluationRecord
 from moe3d_engine.evaluation.record import Figures
 from moe3d_engine.evaluation.record import FrameRecord
@@ -24,9 +22,11 @@ pytest.importorskip('scipy')
 
 from moe3d_engine.evaluation.ibims import depth_boundary_errors
 from moe3d_engine.evaluation.ibims import depth_edges
+from moe3d_engine.evaluation.window_truth import WindowTruth
 from scipy.ndimage import gaussian_filter
 
 NUM_FRAMES = 40
+K = np.array([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]])
 
 
 def scene(seed: int) -> np.ndarray:
@@ -40,21 +40,16 @@ def scene(seed: int) -> np.ndarray:
 
 
 def judge(depth: np.ndarray, truth: np.ndarray) -> Figures:
-    shares = {}
-    for levels in ('gt', 'pred'):
-        parts = flying_points(depth[None], truth[None], levels=levels)
-        judged = parts.boundary - parts.dropped - parts.collapsed
-        shares[f'flying_{levels}'] = (float(parts.flying), float(judged))
-        shares['collapsed'] = (float(parts.collapsed), float(parts.boundary))
+    figures = WindowTruth(truth[None], K[None]).judge(depth[None], metric=True)
     errors = depth_boundary_errors(depth, depth_edges(truth))
-    means = {
-        'boundary_f1': boundary_f1(depth, truth),
+    means = {name: figures.means[name] for name in ('abs_rel', 'boundary_f1', 'edge_chamfer_m')}
+    means |= {
         'boundary_f1_moge': boundary_f1_moge(depth, truth, np.ones(truth.shape, bool), 1),
         'dbe_accuracy_px': errors.accuracy_px,
         'dbe_completeness_px': errors.completeness_px,
-        'abs_rel': float(np.mean(np.abs(depth - truth) / truth)),
     }
-    return Figures(means, shares)
+    names = ('flying_gt', 'flying_pred', 'collapsed', 'near_surface', 'aliased')
+    return Figures(means, {name: figures.shares[name] for name in names})
 
 
 def run(sigma: float) -> EvaluationRecord:
@@ -64,7 +59,7 @@ def run(sigma: float) -> EvaluationRecord:
         noise = np.random.default_rng(seed).normal(1.0, 0.002, truth.shape)
         depth = gaussian_filter(truth * noise, sigma).astype(np.float32)
         frames.append(FrameRecord(str(seed), methods={PUBLISHED: judge(depth, truth)}))
-    return EvaluationRecord('views', {'data': 'boxes'}, tuple(frames))
+    return EvaluationRecord('views', {'data_sha256': 'boxes'}, tuple(frames))
 
 
 @pytest.fixture(scope='module')
@@ -84,6 +79,7 @@ def test_blurred_depth_is_worse_by_every_boundary_and_flying_figure(
 
     judged = {'boundary_f1', 'boundary_f1_moge', 'flying_gt', 'flying_pred'}
     judged |= {'dbe_accuracy_px', 'dbe_completeness_px', 'collapsed', 'abs_rel'}
+    judged |= {'edge_chamfer_m', 'near_surface', 'aliased'}
     assert set(rows) == judged
     for row in rows.values():
         assert row.verdict == 'worse', row
@@ -146,7 +142,7 @@ def test_frames_of_one_run_only_are_named_and_left_out(sharp: EvaluationRecord) 
 
 def test_runs_over_different_data_are_refused(sharp: EvaluationRecord) -> None:
     with pytest.raises(InputError, match='different data'):
-        compare_records(sharp, replace(sharp, configuration={'data': 'spheres'}))
+        compare_records(sharp, replace(sharp, configuration={'data_sha256': 'spheres'}))
     with pytest.raises(InputError, match='in common'):
         compare_records(sharp, replace(sharp, frames=()))
 

@@ -13,6 +13,8 @@ pytest.importorskip('scipy')
 
 from moe3d_engine.evaluation.filters import confidence_score
 from moe3d_engine.evaluation.filters import da3_confidence_mask
+from moe3d_engine.evaluation.filters import da3_score
+from moe3d_engine.evaluation.filters import depth_aliasing_mask
 from moe3d_engine.evaluation.filters import depth_edge_mask
 from moe3d_engine.evaluation.filters import depth_edge_score
 from moe3d_engine.evaluation.filters import keep_at
@@ -33,6 +35,26 @@ def test_depth_edges_equal_utils3d(name: str, rtol: float) -> None:
     mask = depth_edge_mask(golden[name], rtol)
 
     np.testing.assert_array_equal(mask, golden[f'{name}__edge_rtol{rtol}_k3'])
+
+
+@pytest.mark.parametrize('rtol', [0.03, 0.04, 0.1])
+@pytest.mark.parametrize('name', ['depth', 'depth_blur'])
+def test_aliased_depth_equals_utils3d(name: str, rtol: float) -> None:
+    golden = np.load(GOLDEN / 'utils3d_edge_masks.npz', allow_pickle=False)
+
+    mask = depth_aliasing_mask(golden[name], rtol)
+
+    np.testing.assert_array_equal(mask, golden[f'{name}__alias_rtol{rtol}'])
+
+
+def test_curtain_is_aliased_and_step_and_hole_are_not() -> None:
+    depth = np.full((9, 12), 2.0, np.float32)
+    depth[:, 6:] = 4.0
+    depth[4, 2] = np.nan
+    assert not depth_aliasing_mask(depth).any()
+
+    depth[:, 6] = 3.0
+    np.testing.assert_array_equal(np.flatnonzero(depth_aliasing_mask(depth).all(axis=0)), [6])
 
 
 @pytest.mark.parametrize(('nb_neighbors', 'std_ratio'), [(20, 2.0), (20, 1.0), (30, 0.5)])
@@ -126,7 +148,7 @@ def test_exactly_the_share_is_kept_and_it_is_the_least_suspicious(
 
     keep = keep_at(score, share)
 
-    assert np.count_nonzero(keep) == round(share * 60)
+    assert np.count_nonzero(keep) == min(round(share * 61), 60)
     assert not keep[2, 3:6].any()
     assert score[keep].max(initial=-9) <= score[~keep & np.isfinite(score)].min(initial=9)
 
@@ -177,8 +199,20 @@ def test_depth_anything_keeps_what_reaches_its_threshold(
     removed = da3_confidence_mask(confidence)
 
     np.testing.assert_array_equal(removed, confidence < threshold - 1e-9)
-    kept = keep_at(confidence_score(confidence), 1 - removed.mean())
-    np.testing.assert_array_equal(kept, ~removed)  # at its share of pixels it is the percentile
+    for score in (confidence_score(confidence), da3_score(confidence)):
+        kept = keep_at(score, 1 - removed.mean())
+        np.testing.assert_array_equal(kept, ~removed)  # at its share both are the percentile
+
+
+@pytest.mark.parametrize(('share', 'kept'), [(0.3, 30), (0.6, 60), (0.9, 81)])
+def test_depth_anything_ranks_as_vggt_down_to_its_floor(share: float, kept: int) -> None:
+    confidence = np.linspace(1.0, 1.25, 101)[1:]  # 81 of 100 reach 1.05
+
+    removed = ~keep_at(da3_score(confidence), share)
+
+    np.testing.assert_array_equal(~removed, np.arange(100) >= 100 - kept)
+    if kept == 60:
+        np.testing.assert_array_equal(removed, da3_confidence_mask(confidence))
 
 
 def test_unknown_confidence_is_removed_and_moves_no_threshold() -> None:

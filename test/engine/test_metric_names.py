@@ -11,8 +11,8 @@ import pytest
 
 NAMES = (
     'boundary_f1', 'boundary_f1_moge', 'boundary_recall', 'depth_boundary_errors', 'depth_metrics',
-    'f_score', 'flying_point_rate', 'reconstruction_metrics', 'relative_pose_auc',
-    'trajectory_errors', 'umeyama',
+    'edge_chamfer', 'f_score', 'flying_point_rate', 'near_surface_share',
+    'reconstruction_metrics', 'relative_pose_auc', 'trajectory_errors', 'umeyama',
 )  # fmt: skip
 
 

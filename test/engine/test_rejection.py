@@ -12,8 +12,8 @@ from moe3d_engine.evaluation.rejection import baseline_scores
 from moe3d_engine.evaluation.rejection import ScoredFilter
 
 METHODS = {
-    'agreement', 'boundary confidence', 'depth edges', 'confidence percentile', 'SOR', 'ROR',
-    'shadow points',
+    'agreement', 'boundary confidence', 'depth edges', 'VGGT percentile', 'DA3 percentile', 'SOR',
+    'ROR', 'shadow points',
 }  # fmt: skip
 HW = (24, 32)
 

@@ -92,6 +92,7 @@ def test_report_is_self_contained_and_complete(tmp_path: Path) -> None:
         ['in', '5'],
         ['published', '4'],
         ['dropped: no camera_info', '1'],
+        ['no camera_info', '9'],
         ['rate_hz', '10'],
         ['bag', '<script>'],
         ['weights_sha256', 'c0ffee'],

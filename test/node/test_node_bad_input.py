@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
+from moe3d_ros.drop_log import read_drops
+from rclpy.logging import LoggingSeverity
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
@@ -211,16 +214,23 @@ def test_unforeseen_exception_of_a_frame_does_not_end_the_worker(
 
 
 def test_busy_engine_gets_the_newest_image_and_all_are_accounted_for(
-    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
+    live_rig: Rig,
+    image_message: MakeMessage,
+    info_message: MakeMessage,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
+    live_rig.node.get_logger().set_level(LoggingSeverity.DEBUG)
     depths = live_rig.received['/moe3d/camera/depth/image_rect']
     backend = live_rig.backend
     backend.entered.clear()
     backend.free.clear()
     live_rig.send(image_message(), info_message())
     live_rig.wait_until(backend.entered.is_set)
+    waiting = []
     for _ in range(4):
         live_rig.send(image_message(), info_message())
+        waiting.append(live_rig.stamp_ns)
     live_rig.wait_until(lambda: live_rig.count('frames_in') == 5)
     newest = live_rig.stamp_ns
     backend.free.set()
@@ -231,3 +241,6 @@ def test_busy_engine_gets_the_newest_image_and_all_are_accounted_for(
     assert live_rig.num_done == live_rig.count('frames_in') == 5
     stamp = depths[-1].header.stamp
     assert stamp.sec * SECOND_NS + stamp.nanosec == newest
+    log = tmp_path / 'log'
+    log.write_text(capfd.readouterr().err)
+    assert read_drops(log) == {dropped: ['busy'] for dropped in waiting[:-1]}

@@ -26,15 +26,20 @@ def stamped(message_type: type[Any], stamp_ns: int) -> Message:
 
 
 class Counting:
-    """A pairing with a timeout of 1 s, and the number of images it has dropped."""
+    """A pairing with a timeout of 1 s, and the stamps of the images that it has dropped."""
 
     def __init__(self) -> None:
-        self.num_dropped = 0
+        self.dropped: list[int] = []
         self.pairing = StampPairing(1.0, self.count)
 
-    def count(self) -> None:
+    def count(self, stamp_ns: int) -> None:
         """Count one."""
-        self.num_dropped += 1
+        self.dropped.append(stamp_ns)
+
+    @property
+    def num_dropped(self) -> int:
+        """Return how many were dropped."""
+        return len(self.dropped)
 
     def image(self, stamp_ns: int, received_ns: int = 0) -> Message:
         """Add an image."""
@@ -87,7 +92,7 @@ def test_older_images_lose_their_turn(counting: Counting) -> None:
 
     assert counting.info(3) is not None
 
-    assert counting.num_dropped == 2
+    assert counting.dropped == [1, 2]
     assert counting.info(1) is None
 
 

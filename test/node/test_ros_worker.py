@@ -20,7 +20,7 @@ def test_newest_item_wins_and_the_replaced_one_is_returned() -> None:
         free.wait(5.0)
         done.append(item)
 
-    worker = Worker(work, lambda error: None)
+    worker = Worker(work, lambda item, error: None)
     worker.start()
     assert worker.submit(1) is None
     assert begun.wait(5.0)
@@ -42,7 +42,7 @@ def test_item_that_was_not_begun_comes_back_at_the_end() -> None:
         begun.set()
         free.wait(5.0)
 
-    worker = Worker(work, lambda error: None)
+    worker = Worker(work, lambda item, error: None)
     worker.start()
     worker.submit(1)
     assert begun.wait(5.0)
@@ -53,7 +53,7 @@ def test_item_that_was_not_begun_comes_back_at_the_end() -> None:
 
 
 def test_error_is_handed_over_and_the_next_item_goes_on() -> None:
-    errors: list[Exception] = []
+    errors: list[tuple[int, str]] = []
     failed, succeeded = threading.Event(), threading.Event()
 
     def work(item: int) -> None:
@@ -61,8 +61,8 @@ def test_error_is_handed_over_and_the_next_item_goes_on() -> None:
             raise ValueError('zero')
         succeeded.set()
 
-    def on_error(error: Exception) -> None:
-        errors.append(error)
+    def on_error(item: int, error: Exception) -> None:
+        errors.append((item, str(error)))
         failed.set()
 
     worker = Worker(work, on_error)
@@ -72,7 +72,7 @@ def test_error_is_handed_over_and_the_next_item_goes_on() -> None:
     worker.submit(1)
 
     assert succeeded.wait(5.0)
-    assert [str(error) for error in errors] == ['zero']
+    assert errors == [(0, 'zero')]
     worker.stop(5.0)
 
 
@@ -83,7 +83,7 @@ def test_work_that_does_not_end_is_reported() -> None:
         begun.set()
         free.wait(5.0)
 
-    worker = Worker(work, lambda error: None)
+    worker = Worker(work, lambda item, error: None)
     worker.start()
     worker.submit(1)
     assert begun.wait(5.0)

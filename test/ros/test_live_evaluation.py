@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 import json
 import math
@@ -10,7 +11,9 @@ from pathlib import Path
 import subprocess
 import time
 
+from moe3d_engine.errors import Moe3dError
 from moe3d_engine.evaluation.record import read_record
+from moe3d_ros.drop_log import account_for
 from moe3d_ros.live_evaluation import find_saturation
 from moe3d_ros.process_usage import UsageMonitor
 import pytest
@@ -43,6 +46,8 @@ def test_live_evaluation_accounts_for_every_image_of_each_repeat(
     for number in '12':
         repeat, usage = record.timings['repeats'][number], record.timings['usage'][number]
         assert repeat['sent'] == repeat['recorded'] + sum(repeat['dropped'].values()) == 5
+        of_repeat = [f.dropped for f in record.frames if f.key.startswith(number) and f.dropped]
+        assert Counter(of_repeat) == repeat['dropped']
         assert 0 < repeat['latency_ms']['p50'] <= repeat['latency_ms']['max']
         assert len(usage['time_s']) == len(usage['cpu_percent']) == len(usage['rss_mb']) > 0
         assert max(usage['rss_mb']) > 10
@@ -50,6 +55,51 @@ def test_live_evaluation_accounts_for_every_image_of_each_repeat(
     assert printed['counts'] == counts
     assert (out / 'report.html').stat().st_size > 5_000
     assert not (out / 'output').exists()
+
+
+def test_every_image_has_its_own_fate() -> None:
+    named = {2: ['busy'], 4: ['no_camera_info'], 5: ['busy', 'stale_stamp']}
+    dropped = {'busy': 2, 'no_camera_info': 1, 'stale_stamp': 1, 'not_received': 1}
+
+    fates = account_for([1, 2, 3, 4, 5, 5, 5, 6], [1, 3, 5], dropped, named)
+
+    assert fates == ['', 'busy', '', 'no_camera_info', '', 'busy', 'stale_stamp', 'not_received']
+
+
+@pytest.mark.parametrize(
+    ('published', 'dropped', 'named'),
+    [
+        ([1], {'busy': 1}, {}),  # counted, but not named
+        ([1], {}, {2: ['busy']}),  # named, but not counted
+        ([1], {'unaccounted': 1}, {}),  # the node has lost sight of one
+        ([1, 2], {}, {2: ['busy']}),  # published and dropped
+        ([1, 2, 3], {}, {}),  # depth of an image that was not sent
+        ([1], {'not_received': 2}, {}),
+    ],
+)
+def test_image_that_is_unaccounted_for_is_an_error(
+    published: list[int], dropped: dict[str, int], named: dict[int, list[str]]
+) -> None:
+    with pytest.raises(Moe3dError, match=r'node\.log'):
+        account_for([1, 2], published, dropped, named)
+
+
+def test_node_names_the_images_that_it_cannot_use(
+    camera_bag: Path, tiny_card: Path, tmp_path: Path, start_moe3d: StartMoe3d
+) -> None:
+    """Forty times as fast as recorded; most images come while the engine is busy."""
+    pytest.importorskip('matplotlib')
+    process = start_moe3d(
+        'evaluate', tiny_card, '--bag', camera_bag, '--live', '--repeats', '1', '--rate', '40',
+        '--out', tmp_path, '--json',
+    )  # fmt: skip
+    stdout, stderr = process.communicate(timeout=100)
+
+    assert process.returncode == 0, stderr
+    counts = json.loads(stdout)['counts']
+    assert counts['in'] == counts['published'] + sum(counts['dropped'].values())
+    assert counts['dropped'].get('busy', 0) > 0
+    assert 'or' not in ' '.join(counts['dropped']).split()
 
 
 @pytest.mark.parametrize('limit', [0.3, 1.0, 3.0, 11.0])
