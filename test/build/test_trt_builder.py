@@ -97,10 +97,10 @@ def test_shipped_weights_compile(
     assert manifest.created_by == (
         f'moe3d build moe3d-small --precision {precision} --views 1 2 4 --rtx'
     )
-    # Plans hold code, too; so fp32 plans have more than 4 bytes a weight, fp16 plans some 4.
+    # Plans hold code, too; so fp32 plans have more than 4 bytes a weight, fp16 plans some 6.
     weights = find_weights('moe3d-small').verified_file('weights').stat().st_size / 2
     bytes_each = sum(manifest.plan_bytes.values()) / weights
-    assert bytes_each > 4 if precision == 'fp32' else bytes_each < 5
+    assert bytes_each > 4 if precision == 'fp32' else bytes_each < 8
     run(words, [build_command])
     assert json.loads(capsys.readouterr().out)['time'] == 'built before'
 

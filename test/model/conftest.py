@@ -82,7 +82,7 @@ def filled(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, Tensor]:
     spec = importlib.util.spec_from_file_location('fill_weights', GOLDEN / 'fill_weights.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return {name: torch.from_numpy(x) for name, x in module.fill_weights(shapes, seed).items()}
+    return {name: torch.as_tensor(x) for name, x in module.fill_weights(shapes, seed).items()}
 
 
 @pytest.fixture(scope='session', params=['vggt_small_s3_70x98', 'vggt_small_s1_56x56'])
