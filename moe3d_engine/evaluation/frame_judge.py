@@ -5,10 +5,10 @@ from __future__ import annotations
 from moe3d_engine.evaluation.calibration import merge_reliability
 from moe3d_engine.evaluation.calibration import Reliability
 from moe3d_engine.evaluation.calibration import reliability
-from moe3d_engine.evaluation.filters import keep_at
 from moe3d_engine.evaluation.record import Figures
 from moe3d_engine.evaluation.record import PUBLISHED
 from moe3d_engine.evaluation.rejection import baseline_scores
+from moe3d_engine.evaluation.rejection import thin
 from moe3d_engine.evaluation.window_truth import shares_without_truth
 from moe3d_engine.evaluation.window_truth import WindowTruth
 from moe3d_engine.types import DepthScale
@@ -85,7 +85,6 @@ class FrameJudge:
         )
         left = {}
         for name, scored in scores.items():
-            kept = keep_at(np.where(known, scored.score[0], np.nan), share)
-            left[name] = np.where(kept, depth, np.float32(np.nan))
+            left[name] = thin(depth, scored.score[0], share)
             self.milliseconds.setdefault(name, []).append(scored.milliseconds)
         return left

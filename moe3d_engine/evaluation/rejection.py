@@ -9,6 +9,7 @@ from typing import NamedTuple
 from moe3d_engine.evaluation.filters import confidence_score
 from moe3d_engine.evaluation.filters import da3_score
 from moe3d_engine.evaluation.filters import depth_edge_score
+from moe3d_engine.evaluation.filters import keep_at
 from moe3d_engine.evaluation.filters import ror_score
 from moe3d_engine.evaluation.filters import shadow_score
 from moe3d_engine.evaluation.filters import sor_score
@@ -77,3 +78,9 @@ def _timed(score: Callable[[], Float64Array], before_ms: float) -> ScoredFilter:
     start = perf_counter()
     values = score()
     return ScoredFilter(values, before_ms + 1e3 * (perf_counter() - start))
+
+
+def thin(depth: Float32Array, score: Float64Array, share: float) -> Float32Array:
+    """Return depth with NaN where a score, of the known pixels, is not among the smallest."""
+    kept = keep_at(np.where(np.isfinite(depth), score, np.nan), share)
+    return np.where(kept, depth, np.float32(np.nan))

@@ -14,7 +14,6 @@ from moe3d_engine.datasets.view_set import ViewSet
 from moe3d_engine.errors import InputError
 from moe3d_engine.evaluation.baselines import best_constant
 from moe3d_engine.evaluation.baselines import best_plane
-from moe3d_engine.evaluation.filters import keep_at
 from moe3d_engine.evaluation.frame_judge import BEFORE_REJECTION
 from moe3d_engine.evaluation.held_out import Judge
 from moe3d_engine.evaluation.held_out import judged_depth
@@ -22,6 +21,7 @@ from moe3d_engine.evaluation.record import EvaluationRecord
 from moe3d_engine.evaluation.record import FrameRecord
 from moe3d_engine.evaluation.record import PUBLISHED
 from moe3d_engine.evaluation.rejection import baseline_scores
+from moe3d_engine.evaluation.rejection import thin
 from moe3d_engine.evaluation.report import CloudPicture
 from moe3d_engine.evaluation.report import FramePicture
 from moe3d_engine.evaluation.versions import versions
@@ -35,7 +35,6 @@ from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
 import numpy as np
-from numpy.typing import NDArray
 
 DEFAULTS = ReconstructorConfig()
 TRIVIAL = {'best constant': best_constant, 'best plane': best_plane}  # they know the truth
@@ -122,7 +121,8 @@ class _ViewsJudge:
         for values in (images, truth.depth, intrinsics):
             self._digest.update(np.ascontiguousarray(values).tobytes())
         raw = predict(to_network(images))
-        maps = _published(raw) | self._thinned(raw, intrinsics)
+        maps = _published(raw)
+        maps |= self._thinned(raw, maps['snapped'], intrinsics)
         for name, depth in maps.items():
             self._judge(name).add(depth, truth, raw.boundary_confidence)
         for name, guess in TRIVIAL.items():
@@ -169,7 +169,9 @@ class _ViewsJudge:
         """Return the judge of a method."""
         return self._judges.setdefault(name, Judge(self._options.confidence_tau))
 
-    def _thinned(self, raw: RawOutputs, intrinsics: Float64Array) -> dict[str, Float32Array]:
+    def _thinned(
+        self, raw: RawOutputs, snapped: Float32Array, intrinsics: Float64Array
+    ) -> dict[str, Float32Array]:
         """Return what each removal leaves at the common share, the snapped depth first."""
         scores = baseline_scores(
             raw.depth, intrinsics, raw.depth_confidence, raw.agreement, raw.boundary_confidence
@@ -177,10 +179,9 @@ class _ViewsJudge:
         maps = {}
         for name, scored in scores.items():
             self._milliseconds.setdefault(name, []).append(scored.milliseconds)
-            kept = keep_at(scored.score, self._options.retained)
             if name == 'agreement':
-                maps['snapped, agreement'] = _only(kept, snap_to_surfaces(raw.depth))
-            maps[name] = _only(kept, raw.depth)
+                maps['snapped, agreement'] = thin(snapped, scored.score, self._options.retained)
+            maps[name] = thin(raw.depth, scored.score, self._options.retained)
         return maps
 
 
@@ -190,9 +191,5 @@ def _published(raw: RawOutputs) -> dict[str, Float32Array]:
     kept = on_one_surface(
         raw.agreement, raw.boundary_confidence, DEFAULTS.min_agreement, DEFAULTS.min_confidence
     )
-    return {PUBLISHED: _only(kept, snapped), BEFORE_REJECTION: raw.depth, 'snapped': snapped}
-
-
-def _only(kept: NDArray[np.bool_], depth: Float32Array) -> Float32Array:
-    """Return depth with NaN where it is not kept."""
-    return np.where(kept, depth, np.float32(np.nan))
+    published = np.where(kept, snapped, np.float32(np.nan))
+    return {PUBLISHED: published, BEFORE_REJECTION: raw.depth, 'snapped': snapped}

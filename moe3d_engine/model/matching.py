@@ -266,11 +266,3 @@ def image_plane(xy: Tensor, hw: tuple[int, int], fov: Tensor) -> Tensor:
 def half_extent(fov: Tensor) -> Tensor:
     """Return half the width and height of the image at depth 1, (B, V, 1, 2)."""
     return (fov.flip(-1) / 2).clamp(0.05, 1.5).tan()[:, :, None]
-
-
-def rotate(quaternion: Tensor, x: Tensor) -> Tensor:
-    """Rotate vectors (..., 3) by unit quaternions xyzw (..., 4)."""
-    axis, w = quaternion[..., :3].expand(x.shape), quaternion[..., 3:]
-    twice: Tensor = 2 * torch.linalg.cross(axis, x)
-    turned: Tensor = x + w * twice + torch.linalg.cross(axis, twice)
-    return turned

@@ -9,7 +9,6 @@ from moe3d_engine.model.matching import CELL_PX
 from moe3d_engine.model.matching import half_extent
 from moe3d_engine.model.matching import image_plane
 from moe3d_engine.model.matching import Matches
-from moe3d_engine.model.matching import rotate
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -98,3 +97,11 @@ def match_loss(matches: Matches, truth: TrueMatches, hw: tuple[int, int]) -> Ten
     log_error = (matches.log_inverse_depth + truth.depth.log()).abs()
     depth_error = (truth.known * log_error).sum() / truth.known.sum().clamp(min=1.0)
     return cross_entropy + DEPTH_WEIGHT * depth_error
+
+
+def rotate(quaternion: Tensor, x: Tensor) -> Tensor:
+    """Rotate vectors (..., 3) by unit quaternions xyzw (..., 4)."""
+    axis, w = quaternion[..., :3].expand(x.shape), quaternion[..., 3:]
+    twice: Tensor = 2 * torch.linalg.cross(axis, x)
+    turned: Tensor = x + w * twice + torch.linalg.cross(axis, twice)
+    return turned

@@ -24,8 +24,10 @@ from moe3d_engine.build.manifest import NOT_RUN
 from moe3d_engine.build.manifest import plan_request
 from moe3d_engine.build.manifest import PlanManifest
 from moe3d_engine.build.manifest import write_manifest
+from moe3d_engine.build.parity import textured_images
 from moe3d_engine.errors import EngineError
 from moe3d_engine.errors import Moe3dError
+from moe3d_engine.types import Float32Array
 import pytest
 
 GPU = Gpu('Double', '8.9')
@@ -60,6 +62,12 @@ def cuda_double() -> ModuleType:
 @pytest.fixture(scope='session')
 def tiny(tiny_card: Path) -> WeightsCard:
     return find_weights(str(tiny_card))
+
+
+@pytest.fixture
+def images() -> Float32Array:
+    """Return three images of the tiny network's size."""
+    return textured_images(3, (56, 70))
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,6 @@ from moe3d_engine.assets import WeightsCard
 from moe3d_engine.backends.tensorrt_backend import open_plans
 from moe3d_engine.backends.tensorrt_backend import open_tensorrt
 from moe3d_engine.build.manifest import read_manifest
-from moe3d_engine.build.parity import textured_images
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.types import Float32Array
@@ -23,11 +22,6 @@ import pytest
 World = Any  # of tensorrt_double.py, which is loaded by conftest.py
 WritePlans = Callable[..., Path]
 Refusal = Callable[..., str]
-
-
-@pytest.fixture
-def images() -> Float32Array:
-    return textured_images(3, (56, 70))
 
 
 def rehash(folder: Path) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.backends.tensorrt_backend import open_tensorrt
 from moe3d_engine.backends.tensorrt_backend import TensorRtBackend
-from moe3d_engine.build.parity import textured_images
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.types import Float32Array
@@ -20,11 +19,6 @@ import pytest
 World = Any  # of tensorrt_double.py, which is loaded by conftest.py
 WritePlans = Callable[..., Path]
 Refusal = Callable[..., str]
-
-
-@pytest.fixture
-def images() -> Float32Array:
-    return textured_images(3, (56, 70))
 
 
 class TestMemory:

@@ -15,8 +15,8 @@ from moe3d_engine.model.matching import half_extent
 from moe3d_engine.model.matching import image_plane
 from moe3d_engine.model.matching import least_squares
 from moe3d_engine.model.matching import Matches
-from moe3d_engine.model.matching import rotate
 from moe3d_engine.model.matching import solve_poses
+from moe3d_engine.training.match_loss import rotate
 import pytest
 import torch
 from torch import Tensor
