@@ -86,12 +86,13 @@ def match_loss(matches: Matches, truth: TrueMatches, hw: tuple[int, int]) -> Ten
     rows, columns = hw
     corner = truth.cell_xy.floor()
     share_x, share_y = (truth.cell_xy - corner).unbind(-1)
+    log_probability = matches.logits.log_softmax(-1)
     nats = torch.zeros_like(share_x)
     for dx, by_x in ((0, 1 - share_x), (1, share_x)):
         for dy, by_y in ((0, 1 - share_y), (1, share_y)):
             column = (corner[..., 0] + dx).clamp(0, columns - 1).long()
             row = (corner[..., 1] + dy).clamp(0, rows - 1).long()
-            chosen = matches.log_probability.gather(-1, (row * columns + column)[..., None])
+            chosen = log_probability.gather(-1, (row * columns + column)[..., None])
             nats = nats - by_x * by_y * chosen[..., 0]
     cross_entropy = (truth.seen * nats).sum() / truth.seen.sum().clamp(min=1.0)
     log_error = (matches.log_inverse_depth + truth.depth.log()).abs()

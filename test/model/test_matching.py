@@ -8,13 +8,14 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import with_matching
-from moe3d_engine.model.matching import apply_motion
-from moe3d_engine.model.matching import cam_from_first
 from moe3d_engine.model.matching import cell_centres
 from moe3d_engine.model.matching import half_extent
 from moe3d_engine.model.matching import image_plane
+from moe3d_engine.model.matching import inverse_encoding
 from moe3d_engine.model.matching import least_squares
 from moe3d_engine.model.matching import Matches
+from moe3d_engine.model.matching import mean_and_variance
+from moe3d_engine.model.matching import rigid_motion
 from moe3d_engine.model.matching import solve_poses
 from moe3d_engine.training.match_loss import rotate
 import pytest
@@ -93,40 +94,44 @@ def test_matches_without_weight_leave_the_camera_where_the_first_is() -> None:
 
 def test_least_squares_recovers_a_motion_from_its_effect() -> None:
     generator = torch.Generator().manual_seed(2)
-    moved = torch.randn(1, 1, 50, 6, 2, generator=generator)
+    moved = torch.randn(1, 1, 6, 2, 50, generator=generator)
     motion = torch.tensor([0.1, -0.2, 0.3, 1.0, -2.0, 0.5])
-    error = torch.einsum('...ij,i->...j', moved, motion)
+    error = torch.einsum('...ijn,i->...jn', moved, motion)
 
-    found = least_squares(moved, error, torch.ones(1, 1, 50, 1))
+    found = least_squares(moved, error, torch.full((1, 1, 1, 50), 1 / 50))
 
     torch.testing.assert_close(found[0, 0], motion, atol=5e-3, rtol=0)
 
 
-def test_motions_are_applied_one_after_the_other() -> None:
+def test_a_motion_turns_and_then_moves() -> None:
     quaternion = normalize(torch.tensor([0.1, -0.2, 0.3, 1.0]), dim=-1)
     turn = 2 * quaternion[:3] / quaternion[3]  # Cayley
     point, move = torch.tensor([1.0, 2, 3]), torch.tensor([0.5, 0, -1])
-    still = torch.eye(4, 3)[None, None]
 
-    once = apply_motion(torch.cat((turn, move))[None, None], still)
-    twice = apply_motion(torch.cat((turn, move))[None, None], once)
+    moved = rigid_motion(torch.cat((turn, move))[None, None])[0, 0] @ pad(point, (0, 1), value=1)
 
-    expected = rotate(quaternion, point) + move
-    torch.testing.assert_close(point @ once[0, 0, :3] + once[0, 0, 3], expected)
-    expected = rotate(quaternion, expected) + move
-    torch.testing.assert_close(point @ twice[0, 0, :3] + twice[0, 0, 3], expected)
+    torch.testing.assert_close(moved, pad(rotate(quaternion, point) + move, (0, 1), value=1))
 
 
 def test_encoding_of_a_pose_is_that_of_its_inverse() -> None:
     quaternion = normalize(torch.tensor([0.4, -0.2, 0.3, 1.0]), dim=-1)
     motion = torch.cat((2 * quaternion[:3] / quaternion[3], torch.tensor([0.5, 0, -1])))
-    pose = apply_motion(motion[None, None], torch.eye(4, 3)[None, None])
 
-    encoding = cam_from_first(pose)[0, 0]
+    encoding = inverse_encoding(rigid_motion(motion[None, None]))[0, 0]
 
     inverse = quaternion * torch.tensor([-1.0, -1, -1, 1])
     torch.testing.assert_close(encoding[3:], inverse)
     torch.testing.assert_close(encoding[:3], -rotate(inverse, motion[3:]))
+
+
+def test_expected_place_and_variance_are_those_of_the_distribution() -> None:
+    probability = torch.zeros(3, 4)
+    probability[1, 0], probability[1, 2], probability[2, 2] = 0.5, 0.25, 0.25
+
+    xy, variance = mean_and_variance(probability)
+
+    torch.testing.assert_close(xy, torch.tensor([1.0, 1.25]))
+    torch.testing.assert_close(variance, torch.tensor(1.0 + 3 / 16))
 
 
 def test_matching_changes_poses_and_nothing_else() -> None:

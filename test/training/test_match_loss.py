@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from moe3d_engine.model.matching import Matches
 from moe3d_engine.training.match_loss import match_loss
 from moe3d_engine.training.match_loss import true_matches
@@ -66,15 +68,15 @@ def test_unknown_depth_is_neither_seen_nor_learned() -> None:
 
 @pytest.mark.parametrize(('column', 'nats'), [(2.0, 0.0), (2.5, 0.0), (4.0, 20.0)])
 def test_loss_is_zero_only_where_the_probability_is(column: float, nats: float) -> None:
-    log_probability = torch.full((1, 1, 24, 24), -20.0)
-    log_probability[..., 2:4] = 0.0  # the true cells, in the first row; not normalised
+    logits = torch.full((1, 1, 24, 24), -20.0)
+    logits[..., 2:4] = 0.0  # the true cells, in the first row, which share the probability
     cell_xy = torch.tensor([column, 0.0]).expand(1, 1, 24, 2)
     ones = torch.ones(1, 1, 24)
-    matches = Matches(log_probability, cell_xy, ones, -ones.log())
+    matches = Matches(logits, cell_xy, ones, -ones.log())
 
     loss = match_loss(matches, TrueMatches(cell_xy, ones, ones, ones), (4, 6))
 
-    assert float(loss) == pytest.approx(nats)
+    assert float(loss) == pytest.approx(nats + math.log(2))
 
 
 def test_loss_counts_the_log_error_of_known_depth_alone() -> None:
