@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
@@ -17,7 +19,6 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from moe3d_ros.demo_report import EvaluatedFrames
     from moe3d_ros.demo_report import Summary
 
@@ -35,9 +36,6 @@ DEPTH_PERCENTILES = (1.0, 98.0)  # of all depths shown; the rest saturates
 
 def write_contact_sheet(path: Path, evaluated: EvaluatedFrames, summary: Summary) -> None:
     """Write the picture of a demo run as PNG, 1600 pixels wide."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     count = min(NUM_FRAMES, len(evaluated.frames))
     picks = [(2 * i + 1) * len(evaluated.frames) // (2 * count) for i in range(count)]
     height, width = evaluated.frames[0].depth.shape

@@ -19,6 +19,16 @@ EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 
 
+# Where the package on PyPI is called otherwise than the module.
+DISTRIBUTIONS = {
+    'cv2': 'opencv-python-headless',
+    'onnx_ir': 'onnx-ir',
+    'skimage': 'scikit-image',
+    'yaml': 'PyYAML',
+}
+FROM_ROS = {'rclpy', 'ament_index_python', 'launch', 'launch_ros', 'tf2_ros'}
+
+
 class Command(Protocol):
     """What a command module offers."""
 
@@ -62,9 +72,28 @@ def run(argv: Sequence[str] | None, commands: Sequence[Command]) -> int:
         logging.getLogger(package).setLevel(logging.INFO)
     try:
         code: int = args.execute(args)
+    except ModuleNotFoundError as error:
+        print(f'moe3d {args.command}: {_how_to_install(error)}', file=sys.stderr)
+        return EXIT_ERROR
     except (Moe3dError, OSError) as error:
         print(f'moe3d {args.command}: {error}', file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return code
+
+
+def _how_to_install(error: ModuleNotFoundError) -> str:
+    """Say which package is missing and where it comes from; raise the error if it is our own."""
+    module = (error.name or '').split('.')[0]
+    if not module or module.startswith('moe3d'):
+        raise error
+    if module in FROM_ROS or module.endswith('_msgs'):
+        return (
+            f'this needs {module} of ROS 2, which is not found. Source the setup file of your ROS '
+            'distribution, or install what requirements/demo.txt lists.'
+        )
+    return (
+        f'this needs the package {module}, which is not installed. Install it: pip install '
+        f'{DISTRIBUTIONS.get(module, module)}'
+    )

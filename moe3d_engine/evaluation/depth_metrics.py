@@ -63,9 +63,9 @@ def depth_metrics(
 
     Notes
     -----
-    `scale` follows CUT3R's ten rounds, which do not settle; in float64 its figures are matched to
-    a few thousandths. `scale_shift` solves the L1 problem. CUT3R runs at most 1000 steps of Adam
-    from the median scale and stops where it stands, so its figures are not matched.
+    `scale` follows CUT3R's ten rounds, see `l1_scale`. `scale_shift` solves the L1 problem. CUT3R
+    runs at most 1000 steps of Adam from the median scale and stops where it stands, so its figures
+    are not matched.
     """
     if depth.shape != depth_gt.shape:
         raise ShapeError(
@@ -124,7 +124,7 @@ def _alignment(pred: Float64Array, gt: Float64Array, align: str) -> tuple[float,
     if align == 'median':
         return lower_median(gt) / lower_median(pred), 0.0
     if align == 'scale':
-        return _l1_scale(pred, gt), 0.0
+        return l1_scale(pred, gt), 0.0
     return _l1_scale_shift(pred, gt)
 
 
@@ -134,12 +134,18 @@ def lower_median(values: Float64Array) -> float:
     return float(np.partition(values, middle)[middle])
 
 
-def _l1_scale(pred: Float64Array, gt: Float64Array) -> float:
-    """Return the L1 scale by ten rounds of reweighted least squares, at least 1e-3."""
+def l1_scale(pred: Float64Array, gt: Float64Array) -> float:
+    """
+    Return the L1 scale by CUT3R's ten rounds of reweighted least squares, at least 1e-3.
+
+    The rounds do not settle, and their result depends on the arithmetic: in float64 it differs by
+    some 1e-3 from the reference's float32. It is computed in the arithmetic of the arrays, which
+    may be tensors of torch, too.
+    """
     scale = gt.mean() / pred.mean()
     for _ in range(10):
-        weight = 1.0 / (np.abs(scale * pred - gt) + 1e-8)
-        scale = np.sum(weight * pred * gt) / np.sum(weight * pred**2)
+        weight = 1.0 / (abs(scale * pred - gt) + 1e-8)
+        scale = (weight * pred * gt).sum() / (weight * pred**2).sum()
     return float(max(scale, 1e-3))
 
 

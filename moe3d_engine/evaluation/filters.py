@@ -22,26 +22,51 @@ DA3_PERCENTILES = (40, 90)
 ALIASING = 0.03
 
 
-def depth_edge_score(depth: Float32Array) -> Float64Array:
+def depth_edge_score(depth: Float32Array, size_px: int = 3) -> Float64Array:
     """
-    Return the relative span of depth around each pixel, (max - min) / depth over 3x3 pixels.
+    Return the relative span of depth around each pixel, (max - min) / depth.
 
     Parameters
     ----------
     depth : (..., H, W); pixels that are not finite or not above 0 are unknown and left out.
+    size_px : side of the window, odd.
 
     Returns
     -------
     (..., H, W), NaN where the pixel itself is unknown. It is `depth_map_edge` of utils3d.
     """
-    known, lowest, highest = _extremes(depth)
+    known = _known(depth)
+    lowest, highest = _extremes(known, size_px)
     score: Float64Array = (highest - lowest) / known
     return score
 
 
-def depth_edge_mask(depth: Float32Array, rtol: float) -> NDArray[np.bool_]:
-    """Return where the relative span of depth over 3x3 pixels exceeds `rtol` (MoGe: 0.04)."""
-    return depth_edge_score(depth) > rtol
+def depth_edge_mask(depth: Float32Array, rtol: float, size_px: int = 3) -> NDArray[np.bool_]:
+    """Return where the relative span of depth around a pixel exceeds `rtol` (MoGe: 0.04)."""
+    return depth_edge_score(depth, size_px) > rtol
+
+
+def disparity_edge_mask(depth: Float32Array, ltol: float) -> NDArray[np.bool_]:
+    """
+    Return where disparity bends up and down within 3x3 pixels, as it does across a step.
+
+    Parameters
+    ----------
+    depth : as for `depth_edge_score`.
+    ltol : share of its disparity by which a pixel departs from the mean around it, both ways.
+
+    Returns
+    -------
+    (..., H, W), False where depth is unknown. It is `depth_map_edge` of utils3d with `ltol`. A
+    plane has none at any slant, since its disparity is linear.
+    """
+    disparity = 1 / _known(depth)
+    around = np.stack(_shifted(disparity, 3))
+    known = np.isfinite(around)
+    mean = np.where(known, around, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    lowest, highest = _extremes((disparity - mean) / disparity, 3)
+    edge: NDArray[np.bool_] = np.isfinite(disparity) & (highest > ltol) & (lowest < -ltol)
+    return edge
 
 
 def depth_aliasing_mask(depth: Float32Array, rtol: float = ALIASING) -> NDArray[np.bool_]:
@@ -58,7 +83,8 @@ def depth_aliasing_mask(depth: Float32Array, rtol: float = ALIASING) -> NDArray[
     (..., H, W), False where depth is unknown. It is `depth_map_aliasing` of utils3d. Depth that
     blends two surfaces is aliased, but so is a surface that is seen at a grazing angle.
     """
-    known, lowest, highest = _extremes(depth)
+    known = _known(depth)
+    lowest, highest = _extremes(known, 3)
     aliased: NDArray[np.bool_] = np.minimum(highest - known, known - lowest) / known > rtol
     return aliased
 
@@ -259,17 +285,28 @@ def keep_at(score: Float64Array, share: float) -> NDArray[np.bool_]:
     return (keep & np.isfinite(flat)).reshape(score.shape)
 
 
-def _extremes(depth: Float32Array) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return depth with NaN where it is unknown, and its extremes over 3x3 pixels."""
-    known = np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float64)
-    height, width = depth.shape[-2:]
-    around = np.pad(known, [(0, 0)] * (depth.ndim - 2) + [(1, 1), (1, 1)], constant_values=np.nan)
-    lowest, highest = known, known
-    for y in range(3):
-        for x in range(3):
-            shifted = around[..., y : y + height, x : x + width]
-            lowest, highest = np.fmin(lowest, shifted), np.fmax(highest, shifted)  # pass over NaN
-    return known, lowest, highest
+def _known(depth: Float32Array) -> Float64Array:
+    """Return depth with NaN where it is unknown."""
+    return np.where(np.isfinite(depth) & (depth > 0), depth, np.nan).astype(np.float64)
+
+
+def _extremes(values: Float64Array, size_px: int) -> tuple[Float64Array, Float64Array]:
+    """Return the extremes over square windows; they pass over NaN."""
+    lowest, highest = values, values
+    for shifted in _shifted(values, size_px):
+        lowest, highest = np.fmin(lowest, shifted), np.fmax(highest, shifted)
+    return lowest, highest
+
+
+def _shifted(values: Float64Array, size_px: int) -> list[Float64Array]:
+    """Return views (..., H, W) of what lies at each place of a square window; NaN outside."""
+    if size_px < 1 or size_px % 2 == 0:
+        raise ConfigError(f'A window has an odd side in pixels; got {size_px}.')
+    height, width = values.shape[-2:]
+    margin = [(0, 0)] * (values.ndim - 2) + [(size_px // 2, size_px // 2)] * 2
+    around = np.pad(values, margin, constant_values=np.nan)
+    corners = [(y, x) for y in range(size_px) for x in range(size_px)]
+    return [around[..., y : y + height, x : x + width] for y, x in corners]
 
 
 def _finite_points(points: Float32Array) -> tuple[Float64Array, NDArray[np.bool_], Float64Array]:

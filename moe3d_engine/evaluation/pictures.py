@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
@@ -27,10 +30,6 @@ def draw_experts(
     depth, confidence : (V, H, W).
     gate_weights : (V, E, H, W).
     """
-    from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     num_views, num_experts = gate_weights.shape[:2]
     palette = colormaps['tab10'](np.arange(num_experts))[:, :3]
     columns: list[tuple[str, NDArray[np.generic], dict[str, object]]] = [

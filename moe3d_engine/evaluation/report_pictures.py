@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from moe3d_engine.evaluation.record import EvaluationRecord
 from moe3d_engine.evaluation.record import Figures
 from moe3d_engine.evaluation.record import PUBLISHED
@@ -264,13 +266,9 @@ def _frame(values: NDArray[Any]) -> tuple[float, float]:
 
 def _figure(width: float, height: float) -> Any:  # noqa: ANN401 (matplotlib has no types)
     """Return an empty figure of a size in inches."""
-    from matplotlib.figure import Figure
-
     return Figure(figsize=(width, height), layout='constrained')
 
 
 def _write(figure: Any, path: Path) -> None:  # noqa: ANN401 (matplotlib has no types)
     """Write a figure as PNG, without a window system."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]

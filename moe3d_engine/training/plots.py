@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 FIGURES = {
     'losses': ('total', 'nll', 'expert', 'gradient', 'side', 'camera', 'match'),
     'depth, held out': ('abs_rel', 'abs_rel_median', 'delta_1', 'ece'),
@@ -19,9 +22,6 @@ def plot_metrics(run: Path) -> None:
 
     A run that was interrupted between a line and a checkpoint has lines twice; the last counts.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     lines = map(json.loads, (run / 'metrics.jsonl').read_text().splitlines())
     rows = {line['step']: line for line in lines}
     figure = Figure(figsize=(20, 4.5), layout='constrained')

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from types import SimpleNamespace
 
 from moe3d_engine.cli.main import build_parser
@@ -49,6 +51,60 @@ def test_expected_error_is_one_line_and_code_2(
     assert code == 2
     assert output.err == f'moe3d walk: {error}\n'
     assert output.out == ''
+
+
+@pytest.mark.parametrize(
+    ('module', 'advice'),
+    [
+        ('scipy.spatial', 'pip install scipy'),
+        ('skimage', 'pip install scikit-image'),
+        ('sensor_msgs.msg', 'Source the setup file'),
+    ],
+)
+def test_missing_package_is_one_line_that_says_where_it_comes_from(
+    module: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(['walk'], [command_that(ModuleNotFoundError(name=module))])
+
+    output = capsys.readouterr()
+    assert code == 2
+    assert output.err.startswith('moe3d walk: this needs')
+    assert advice in output.err
+    assert output.err.count('\n') == 1
+
+
+def test_missing_module_of_our_own_keeps_its_traceback() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        run(['walk'], [command_that(ModuleNotFoundError(name='moe3d_engine.walking'))])
+
+
+@pytest.mark.parametrize(
+    ('module', 'words'),
+    [
+        ('matplotlib', ['evaluate', '--bag', 'missing']),
+        ('scipy', ['evaluate', '--bag', 'missing']),
+        ('rosbags', ['evaluate', '--bag', 'missing']),
+        ('matplotlib', ['evaluate', '--data', 'missing']),
+        ('matplotlib', ['train', '--data', 'missing']),
+        ('accelerate', ['train', '--data', 'missing']),
+    ],
+)
+def test_command_asks_for_its_packages_before_it_looks_at_its_data(
+    module: str, words: list[str]
+) -> None:
+    code = (
+        'import sys\n'
+        f'sys.modules[{module!r}] = None\n'
+        'from moe3d_ros.cli import main\n'
+        f'sys.exit(main({words!r}))'
+    )
+
+    ended = subprocess.run(
+        [sys.executable, '-c', code], check=False, capture_output=True, text=True
+    )
+
+    assert ended.returncode == 2
+    assert f'this needs the package {module}, which is not installed' in ended.stderr
 
 
 def test_interruption_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,22 +7,21 @@ from pathlib import Path
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.evaluation.depth_metrics import depth_metrics
+from moe3d_engine.evaluation.depth_metrics import l1_scale
 import numpy as np
 import pytest
+import torch
 
 GOLDEN = Path(__file__).parents[1] / 'golden' / 'depth_metrics_cut3r.npz'
-# Ten rounds do not settle, and a residual that rounds to 0 in the reference's float32 takes all
-# the weight; so the reference's own scale is only defined to a few thousandths.
-TOLERANCES = {'median_max70_clip70': 1e-5, 'scale_max70_clip70': 4e-3, 'metric_max70': 1e-5}
 CONFIGS = {
     'median_max70_clip70': {'align': 'median', 'max_depth': 70.0, 'clip_max': 70.0},
-    'scale_max70_clip70': {'align': 'scale', 'max_depth': 70.0, 'clip_max': 70.0},
     'metric_max70': {'align': 'none', 'max_depth': 70.0},
 }
+KINDS = [('mono', ''), ('video', '_video')]
 
 
 @pytest.mark.parametrize('config', CONFIGS)
-@pytest.mark.parametrize(('kind', 'suffix'), [('mono', ''), ('video', '_video')])
+@pytest.mark.parametrize(('kind', 'suffix'), KINDS)
 def test_figures_equal_the_reference(config: str, kind: str, suffix: str) -> None:
     """CUT3R's nine numbers; its fifth (delta < 1.) is always 0 and is not ours."""
     golden = np.load(GOLDEN, allow_pickle=False)
@@ -30,7 +29,23 @@ def test_figures_equal_the_reference(config: str, kind: str, suffix: str) -> Non
     metrics = depth_metrics(golden['pred' + suffix], golden['gt' + suffix], **CONFIGS[config])
 
     expected = np.delete(golden[f'{config}__{kind}'], 4)
-    np.testing.assert_allclose(metrics, expected, rtol=TOLERANCES[config])
+    np.testing.assert_allclose(metrics, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(('kind', 'suffix'), KINDS)
+def test_scaled_figures_equal_the_reference_in_its_own_arithmetic(kind: str, suffix: str) -> None:
+    golden = np.load(GOLDEN, allow_pickle=False)
+    pred, gt = golden['pred' + suffix], golden['gt' + suffix]
+    valid = np.isfinite(pred) & (gt > 0) & (gt < 70)
+    limits = {'max_depth': 70.0, 'clip_max': 70.0}
+
+    scale = l1_scale(torch.from_numpy(pred[valid]), torch.from_numpy(gt[valid]))
+    in_float32 = depth_metrics(scale * pred.astype(np.float64), gt, align='none', **limits)
+    in_float64 = depth_metrics(pred, gt, align='scale', **limits)
+
+    expected = np.delete(golden[f'scale_max70_clip70__{kind}'], 4)
+    np.testing.assert_allclose(in_float32, expected, rtol=1e-6)
+    np.testing.assert_allclose(in_float64, expected, rtol=4e-3)
 
 
 def test_hand_computed_errors() -> None:
