@@ -173,6 +173,9 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
             yield reader
     except (AnyReaderError, ReaderError, OSError) as error:
+        bags = sorted(str(metadata.parent) for metadata in path.glob('*/metadata.yaml'))
+        if bags and not (path / 'metadata.yaml').exists():
+            raise InputError(f'{path} is no bag, but holds some: {", ".join(bags)}.') from error
         raise InputError(f'The bag {path} cannot be read: {error}') from error
 
 

@@ -203,3 +203,11 @@ def test_a_folder_that_is_no_bag_is_refused(tmp_path: Path) -> None:
     assert is_bag(tmp_path)
     with pytest.raises(InputError, match='cannot be read'):
         read_bag_views(tmp_path)
+
+
+def test_folder_of_bags_is_refused_with_their_names(tmp_path: Path) -> None:
+    (tmp_path / 'kitchen').mkdir()
+    (tmp_path / 'kitchen' / 'metadata.yaml').write_text('nothing: here\n')
+
+    with pytest.raises(InputError, match='is no bag, but holds some: .*kitchen'):
+        read_bag_views(tmp_path)
