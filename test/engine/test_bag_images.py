@@ -209,5 +209,5 @@ def test_folder_of_bags_is_refused_with_their_names(tmp_path: Path) -> None:
     (tmp_path / 'kitchen').mkdir()
     (tmp_path / 'kitchen' / 'metadata.yaml').write_text('nothing: here\n')
 
-    with pytest.raises(InputError, match='is no bag, but holds some: .*kitchen'):
+    with pytest.raises(InputError, match=r'is no bag, but holds some: .*kitchen'):
         read_bag_views(tmp_path)
