@@ -18,6 +18,7 @@ from moe3d_engine.datasets import ViewSet
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.evaluation.held_out import evaluate_windows
+from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import load_weights
@@ -143,6 +144,8 @@ def build_network(config: TrainConfig) -> Moe3dNet:
     ------
     CheckpointError
         If `init` or `stem_init` is no checkpoint of this network.
+    ConfigError
+        If `init` has another head than the run asks for; only a single head can be changed.
     """
     torch.manual_seed(config.seed)
     head: dict[str, Any] = {
@@ -162,6 +165,7 @@ def build_network(config: TrainConfig) -> Moe3dNet:
         if network.config.num_experts == 1 and config.num_experts > 1:
             network = with_experts(network, replace(network.config, **head))
             network.break_symmetry(config.seed)
+        _check_head(network.config, head, config.init)
     else:
         network = Moe3dNet(wanted)
         network.break_symmetry(config.seed)
@@ -177,6 +181,18 @@ def build_network(config: TrainConfig) -> Moe3dNet:
         network.requires_grad_(False)
         network.depth_head.requires_grad_(True)
     return network
+
+
+def _check_head(found: ModelConfig, head: dict[str, Any], source: str) -> None:
+    """Raise ConfigError unless a mixture from a file is the one that the run asks for."""
+    other = {name: value for name, value in head.items() if getattr(found, name) != value}
+    if other and (found.num_experts > 1 or 'num_experts' in other):
+        options = ' '.join(f'--{n.replace("_", "-")} {getattr(found, n)}' for n in other)
+        asked = ', '.join(f'{name} {value}' for name, value in other.items())
+        raise ConfigError(
+            f'The mixture in {source} cannot be trained as one with {asked}. Say {options}, or '
+            'start from a single head.'
+        )
 
 
 def load_stem(network: Moe3dNet, path: Path) -> None:

@@ -93,6 +93,24 @@ def test_mixture_starts_with_the_depth_of_the_single_head_that_it_is_made_from(
         assert difference.abs().max() < tolerance
 
 
+@pytest.mark.parametrize(
+    ('other', 'advice'),
+    [
+        ({'num_experts': 3}, '--num-experts 2'),
+        ({'likelihood': 'gaussian'}, '--likelihood laplace'),
+    ],
+)
+def test_mixture_of_another_head_than_asked_for_is_refused(
+    other: dict[str, object], advice: str, config: TrainConfig, tmp_path: Path
+) -> None:
+    path = tmp_path / 'mixture.safetensors'
+    save_weights(Moe3dNet(replace(preset('tiny'), num_experts=2)), path)
+
+    assert build_network(replace(config, init=str(path))).config.num_experts == 2
+    with pytest.raises(ConfigError, match=f'Say {advice}'):
+        build_network(replace(config, init=str(path), **other))
+
+
 def test_tuning_the_head_of_vggt_leaves_the_trunk_and_moves_the_head(
     config: TrainConfig, tmp_path: Path
 ) -> None:
