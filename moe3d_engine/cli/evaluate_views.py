@@ -17,7 +17,6 @@ from moe3d_engine.markdown import markdown_table
 
 if TYPE_CHECKING:
     from moe3d_engine.datasets import ViewSet
-    from moe3d_engine.datasets import ViewSets
     from moe3d_engine.evaluation.views_run import ViewsRun
     from moe3d_engine.types import Float32Array
     from moe3d_engine.types import RawOutputs
@@ -76,14 +75,24 @@ def execute(args: argparse.Namespace) -> int:
     from moe3d_engine.cli.train import render_missing
     from moe3d_engine.datasets import open_dataset
     from moe3d_engine.evaluation.record import without_nan
+    from moe3d_engine.evaluation.views_run import evaluate_views
+    from moe3d_engine.evaluation.views_run import ViewsOptions
     from moe3d_engine.synthetic import HELD_OUT_SEED_START
+    from tqdm import tqdm
 
     folders = [] if args.out is None else report_folders(args.out, args.weights)
     image_hw = tuple(args.image_hw)
+    networks = {weights: open_network(weights, args.decode) for weights in args.weights}
     seeds = range(HELD_OUT_SEED_START, HELD_OUT_SEED_START + args.sets)
     render_missing(args.data, seeds, image_hw)
     sets = open_dataset(args.data, image_hw, args.views)
-    runs = {weights: evaluate_weights(weights, sets, args) for weights in args.weights}
+    numbers = range(min(args.sets, len(sets)))
+    runs: dict[str, ViewsRun] = {}
+    for weights, network in networks.items():
+        shown = tqdm((sets[i] for i in numbers), total=len(numbers), desc=weights, leave=False)
+        options = ViewsOptions(network.confidence_tau, args.retained, args.views)
+        configuration = describe(weights, network, args)
+        runs[weights] = evaluate_views(network.predict, shown, options, configuration)
     figures = {weights: run.figures for weights, run in runs.items()}
     reports = {
         weights: str(write_pictures(folder, weights, run, sets[0]))
@@ -99,24 +108,15 @@ def execute(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate_weights(weights: str, sets: ViewSets, args: argparse.Namespace) -> ViewsRun:
-    """Judge one network."""
-    from moe3d_engine.evaluation.views_run import evaluate_views
-    from moe3d_engine.evaluation.views_run import ViewsOptions
-    from tqdm import tqdm
-
-    network = open_network(weights, args.decode)
-    numbers = range(min(args.sets, len(sets)))
-    shown = tqdm((sets[i] for i in numbers), total=len(numbers), desc=weights, leave=False)
-    configuration = {
+def describe(weights: str, network: Network, args: argparse.Namespace) -> dict[str, object]:
+    """Return what the record says of a network and its data."""
+    return {
         'data': Path(args.data.rpartition(':')[2]).name,
         'weights': short_name(weights),
         'weights_sha256': network.sha256,
         'backend': network.backend,
         'decode': args.decode,
     }
-    options = ViewsOptions(network.confidence_tau, args.retained, args.views)
-    return evaluate_views(network.predict, shown, options, configuration)
 
 
 def open_network(weights: str, decode: str) -> Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -90,7 +91,7 @@ def test_missing_module_of_our_own_keeps_its_traceback() -> None:
     ],
 )
 def test_command_asks_for_its_packages_before_it_looks_at_its_data(
-    module: str, words: list[str]
+    module: str, words: list[str], tmp_path: Path
 ) -> None:
     code = (
         'import sys\n'
@@ -100,11 +101,16 @@ def test_command_asks_for_its_packages_before_it_looks_at_its_data(
     )
 
     ended = subprocess.run(
-        [sys.executable, '-c', code], check=False, capture_output=True, text=True
+        [sys.executable, '-c', code],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
     )
 
     assert ended.returncode == 2
     assert f'this needs the package {module}, which is not installed' in ended.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_interruption_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
