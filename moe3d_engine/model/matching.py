@@ -218,7 +218,7 @@ def least_squares(moved: Tensor, error: Tensor, weight: Tensor) -> Tensor:
     ----------
     moved : (B, V, 6, 2, N), by how much each of the six moves each projection.
     error : (B, V, 2, N), by how much it should move.
-    weight : (B, V, 1, N).
+    weight : (B, V, 1, N), at most 1 in all, which the prior is made for.
     """
     weighted = (moved * weight[:, :, None]).flatten(3)
     both = torch.cat((moved, error[:, :, None]), dim=2).flatten(3)
