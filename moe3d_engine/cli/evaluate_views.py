@@ -99,7 +99,7 @@ def execute(args: argparse.Namespace) -> int:
         for folder, (weights, run) in zip(folders, runs.items(), strict=False)
     }
     if args.json:
-        settings = {'data': args.data, 'sets': min(args.sets, len(sets)), 'views': args.views}
+        settings = {'data': args.data, 'sets': len(numbers), 'views': args.views}
         settings |= {'retained': args.retained, 'decode': args.decode}
         report = {'settings': settings, 'figures': figures, 'reports': reports}
         print(json.dumps(without_nan(report)))

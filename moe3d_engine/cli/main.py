@@ -18,15 +18,13 @@ from moe3d_engine.errors import Moe3dError
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 
-
 # Where the package on PyPI is called otherwise than the module.
 DISTRIBUTIONS = {
     'cv2': 'opencv-python-headless',
     'onnx_ir': 'onnx-ir',
     'skimage': 'scikit-image',
-    'yaml': 'PyYAML',
 }
-FROM_ROS = {'rclpy', 'ament_index_python', 'launch', 'launch_ros', 'tf2_ros'}
+FROM_ROS = {'rclpy', 'ament_index_python'}  # and packages of messages
 
 
 class Command(Protocol):

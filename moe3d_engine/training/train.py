@@ -186,7 +186,7 @@ def build_network(config: TrainConfig) -> Moe3dNet:
 def _check_head(found: ModelConfig, head: dict[str, Any], source: str) -> None:
     """Raise ConfigError unless a mixture from a file is the one that the run asks for."""
     other = {name: value for name, value in head.items() if getattr(found, name) != value}
-    if other and (found.num_experts > 1 or 'num_experts' in other):
+    if found.num_experts > 1 and other:
         options = ' '.join(f'--{n.replace("_", "-")} {getattr(found, n)}' for n in other)
         asked = ', '.join(f'{name} {value}' for name, value in other.items())
         raise ConfigError(
