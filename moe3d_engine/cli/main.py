@@ -24,7 +24,6 @@ DISTRIBUTIONS = {
     'onnx_ir': 'onnx-ir',
     'skimage': 'scikit-image',
 }
-FROM_ROS = {'rclpy', 'ament_index_python'}  # and packages of messages
 
 
 class Command(Protocol):
@@ -86,7 +85,7 @@ def _how_to_install(error: ModuleNotFoundError) -> str:
     module = (error.name or '').split('.')[0]
     if not module or module.startswith('moe3d'):
         raise error
-    if module in FROM_ROS or module.endswith('_msgs'):
+    if module == 'rclpy' or module.endswith('_msgs'):
         return (
             f'this needs {module} of ROS 2, which is not found. Source the setup file of your ROS '
             'distribution, or install what requirements/demo.txt lists.'
