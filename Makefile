@@ -22,8 +22,8 @@ demo: $(VENV)/.demo
 
 # Two processes: the compilers of three vendors, torch and the ray tracer in a single one have crashed.
 test: lint
-	$(BIN)/python -m pytest -q --timeout 180 test/backends test/build test/cli test/datasets test/engine test/model
-	$(BIN)/python -m pytest -q --timeout 180 test/launch test/node test/package test/ros test/synthetic test/training
+	$(BIN)/python -m pytest -q --timeout 180 test/assets test/backends test/bags test/cli test/engine test/geometry test/graphs test/intake test/lab/commands test/lab/datasets test/lab/metrics test/lab/protocols test/lab/reports test/lab/runs test/model test/plans
+	$(BIN)/python -m pytest -q --timeout 180 test/lab/synthetic test/lab/training test/launch test/node test/package test/tools
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ setup(
     packages=find_packages(include=['moe3d_engine*', 'moe3d_ros*']),
     package_data={
         'moe3d_engine': ['py.typed'],
-        'moe3d_engine.evaluation': ['protocols.json'],
+        'moe3d_engine.lab.protocols': ['protocols.json'],
         'moe3d_engine.assets': ['*.onnx', '*.safetensors', '*.json'],
         'moe3d_ros': ['py.typed'],
     },
@@ -47,7 +47,7 @@ setup(
     entry_points={
         'console_scripts': [
             'moe3d = moe3d_ros.cli:main',
-            'moe3d_node = moe3d_ros.node:main',
+            'moe3d_node = moe3d_ros.run:main',
         ],
     },
 )

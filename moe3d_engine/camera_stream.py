@@ -11,16 +11,16 @@ import logging
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
-from moe3d_engine.image_messages import decode_compressed
-from moe3d_engine.image_messages import decode_raw
-from moe3d_engine.messages import Message
-from moe3d_engine.messages import stamp_ns
+from moe3d_engine.intake.images import decode_compressed
+from moe3d_engine.intake.images import decode_raw
+from moe3d_engine.intake.messages import Message
+from moe3d_engine.intake.messages import stamp_ns
+from moe3d_engine.intake.rectification import calibration_key
+from moe3d_engine.intake.rectification import open_rectifier
+from moe3d_engine.intake.rectification import Rectifier
 from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
 from moe3d_engine.node_defaults import MAX_VIEWS
 from moe3d_engine.pipeline import Reconstructor
-from moe3d_engine.rectification import calibration_key
-from moe3d_engine.rectification import open_rectifier
-from moe3d_engine.rectification import Rectifier
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View

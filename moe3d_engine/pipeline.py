@@ -11,22 +11,22 @@ import math
 import time
 from typing import NamedTuple
 
-from moe3d_engine.backends.base import Backend
-from moe3d_engine.backends.base import check_window
-from moe3d_engine.backends.base import SourceEncoder
+from moe3d_engine.backend import Backend
+from moe3d_engine.backend import check_window
+from moe3d_engine.backend import SourceEncoder
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.geometry.boundary import snap_to_surfaces
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
+from moe3d_engine.geometry.fit import check_same_size
+from moe3d_engine.geometry.fit import fit_view
+from moe3d_engine.geometry.fit import fitted_view
+from moe3d_engine.geometry.fit import FittedView
+from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.geometry.scale import align_to_previous
 from moe3d_engine.postprocess import check_outputs
 from moe3d_engine.postprocess import intrinsics_of
 from moe3d_engine.postprocess import limit_range
 from moe3d_engine.postprocess import on_one_surface
-from moe3d_engine.preprocess import check_same_size
-from moe3d_engine.preprocess import fit_view
-from moe3d_engine.preprocess import fitted_view
-from moe3d_engine.preprocess import FittedView
-from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs

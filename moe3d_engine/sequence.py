@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
-from moe3d_engine.cloud_io import fuse_cloud
+from moe3d_engine.clouds import fuse_cloud
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.geometry.fit import check_same_size
+from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.resample import maps_on_source
+from moe3d_engine.geometry.resample import SourceMaps
 from moe3d_engine.pipeline import Reconstructor
-from moe3d_engine.preprocess import check_same_size
-from moe3d_engine.preprocess import fit_geometry
-from moe3d_engine.resample import maps_on_source
-from moe3d_engine.resample import SourceMaps
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array

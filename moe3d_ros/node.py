@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import sys
 import time
 import traceback
 
-from moe3d_engine.backends.base import Backend
+from moe3d_engine.backend import Backend
 from moe3d_engine.backends.open import open_backend as open_engine_backend
 from moe3d_engine.camera_stream import DropReason
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.types import View
-from moe3d_ros.diagnostics import HealthReport
-from moe3d_ros.diagnostics import Statistics
-from moe3d_ros.drop_log import drop_line
-from moe3d_ros.inputs import CameraInputs
+from moe3d_ros.camera import CameraInputs
 from moe3d_ros.logs import logged_transition
 from moe3d_ros.logs import Throttle
-from moe3d_ros.outputs import Outputs
+from moe3d_ros.outputs.depth import Outputs
+from moe3d_ros.outputs.diagnostics import HealthReport
+from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.pairing import Frame
 from moe3d_ros.pairing import StampPairing
 from moe3d_ros.parameters import declare_parameters
@@ -30,6 +28,7 @@ from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.parameters import read_parameters
 from moe3d_ros.process_usage import process_age_s
 from moe3d_ros.stream import PublishedStream
+from moe3d_ros.tools.drop_log import drop_line
 from moe3d_ros.worker import Worker
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
@@ -303,10 +302,3 @@ class Moe3dNode(LifecycleNode):
         """Go on after an error that nobody has foreseen."""
         text = ''.join(traceback.format_exception(error))
         self._drop(DropReason.BAD_OUTPUT, text, frame.stamp_ns)
-
-
-def main() -> int:
-    """Run the node until a signal comes; its transitions come from outside, as `launch` does."""
-    from moe3d_ros.run import run_node
-
-    return run_node(sys.argv, autostart=False)

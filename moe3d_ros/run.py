@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
 import signal
+import sys
 import threading
 
-from moe3d_engine.backends.base import Backend
+from moe3d_engine.backend import Backend
 from moe3d_engine.backends.open import open_backend as open_engine_backend
 from moe3d_ros.fastdds_profile import use_shipped_profile
 from moe3d_ros.logs import engine_logs_to
@@ -22,6 +23,11 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 SPIN_S = 0.2  # longest time until a signal is heard
+
+
+def main() -> int:
+    """Run the node until a signal comes; its transitions come from outside, as `launch` does."""
+    return run_node(sys.argv, autostart=False)
 
 
 def run_node(

@@ -10,8 +10,8 @@ from moe3d_engine.camera_stream import DroppedFrameError
 from moe3d_engine.camera_stream import DropReason
 from moe3d_engine.camera_stream import RestartReason
 from moe3d_engine.pipeline import Reconstructor
-from moe3d_ros.diagnostics import Statistics
-from moe3d_ros.outputs import Outputs
+from moe3d_ros.outputs.depth import Outputs
+from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.pairing import Frame
 from moe3d_ros.parameters import NodeConfig
 from rclpy.clock import Clock

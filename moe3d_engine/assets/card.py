@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from moe3d_engine.backends.base import NetworkSpec
+from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 

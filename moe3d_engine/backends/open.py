@@ -8,17 +8,17 @@ import logging
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.backends.base import Backend
-from moe3d_engine.build.gpu import current_gpu
+from moe3d_engine.backend import Backend
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import EngineError
+from moe3d_engine.plans.gpu import current_gpu
 
 _LOGGER = logging.getLogger(__name__)
 _OPENERS = {
     'openvino': ('moe3d_engine.backends.openvino_backend', 'open_openvino'),
     'torch': ('moe3d_engine.backends.torch_backend', 'open_torch'),
-    'tensorrt': ('moe3d_engine.backends.tensorrt_backend', 'open_tensorrt'),
+    'tensorrt': ('moe3d_engine.backends.tensorrt.backend', 'open_tensorrt'),
 }
 BACKEND_NAMES = ('auto', *_OPENERS)
 
@@ -91,4 +91,27 @@ def _installed_backend() -> str:
     raise BackendError(
         'Neither openvino nor torch is installed, so that no backend can run. Install the CPU '
         'runtime: pip install openvino'
+    )
+
+
+def open_float32(card: WeightsCard) -> Backend:
+    """
+    Open the reference of a card's weights: OpenVINO or torch in float32 on the CPU.
+
+    Raises
+    ------
+    EngineError
+        If neither is installed.
+    """
+    if find_spec('openvino') is not None:
+        from moe3d_engine.backends.openvino_backend import open_openvino
+
+        return open_openvino(card, precision='f32')
+    if find_spec('torch') is not None:
+        from moe3d_engine.backends.torch_backend import open_torch
+
+        return open_torch(card)
+    raise EngineError(
+        f'The self-check of {card.name} needs a float32 reference, which its card lacks and which '
+        'only openvino or torch can compute. Install one: pip install openvino'
     )

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.assets.cache import cache_folder
 from moe3d_engine.assets.card import GRAPHS
-from moe3d_engine.backends.base import check_images
-from moe3d_engine.backends.base import check_window
-from moe3d_engine.backends.base import views_of
-from moe3d_engine.backends.base import window_inputs
+from moe3d_engine.backend import check_images
+from moe3d_engine.backend import check_window
+from moe3d_engine.backend import views_of
+from moe3d_engine.backend import window_inputs
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import Float32Array

@@ -7,8 +7,8 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.backends.base import check_images
-from moe3d_engine.backends.base import check_window
+from moe3d_engine.backend import check_images
+from moe3d_engine.backend import check_window
 from moe3d_engine.errors import BackendError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs

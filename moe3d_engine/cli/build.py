@@ -11,8 +11,8 @@ from moe3d_engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from moe3d_engine.assets import WeightsCard
-    from moe3d_engine.build.build_plans import Built
-    from moe3d_engine.build.build_plans import OpenPlans
+    from moe3d_engine.plans.build import Built
+    from moe3d_engine.plans.build import OpenPlans
 
 NAME = 'build'
 HELP = 'compile weights with TensorRT for the GPU of this machine'
@@ -86,9 +86,10 @@ def check_options(args: argparse.Namespace) -> None:
 def build(card: WeightsCard, args: argparse.Namespace) -> Built:
     """Build with a progress bar for each graph."""
     from moe3d_engine.assets.cache import cache_folder
-    from moe3d_engine.build.build_plans import build_plans
-    from moe3d_engine.build.build_plans import BuildOptions
-    from moe3d_engine.build.trt_builder import CompileOptions
+    from moe3d_engine.backends.open import open_float32
+    from moe3d_engine.plans.build import build_plans
+    from moe3d_engine.plans.build import BuildOptions
+    from moe3d_engine.plans.compiler import CompileOptions
     from tqdm import tqdm
 
     cache = args.out or cache_folder()
@@ -109,13 +110,20 @@ def build(card: WeightsCard, args: argparse.Namespace) -> Built:
             bar.set_description(f'{graph}: {phase}', refresh=False)
             bar.update(share - bar.n)
 
-        return build_plans(card, options, cache, open_plans=plan_opener(), report=report)
+        return build_plans(
+            card,
+            options,
+            cache,
+            open_plans=plan_opener(),
+            open_float32=open_float32,
+            report=report,
+        )
 
 
 def plan_opener() -> OpenPlans | None:
     """Return what opens new plans for the self-check; None where no GPU can run them."""
-    from moe3d_engine.backends.tensorrt_backend import open_plans
-    from moe3d_engine.build.gpu import current_gpu
+    from moe3d_engine.backends.tensorrt.backend import open_plans
+    from moe3d_engine.plans.gpu import current_gpu
 
     return None if current_gpu() is None else open_plans
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,9 +13,6 @@ import time
 
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import Moe3dError
-
-NAME = 'doctor'
-HELP = 'check which parts of the installation work'
 
 REQUIRED_MODULES = ('numpy', 'cv2', 'rosbags.highlevel')
 BACKEND_MODULES = ('openvino', 'torch', 'tensorrt', 'tensorrt_rtx')
@@ -40,15 +36,6 @@ class Check:
     ok: bool
     detail: str
     required: bool = True
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing of its own."""
-
-
-def execute(args: argparse.Namespace) -> int:
-    """Check the engine."""
-    return report_checks(engine_checks(), args.json)
 
 
 def engine_checks() -> list[Check]:
@@ -97,14 +84,14 @@ def _import_check(name: str, required: bool = True) -> Check:
 
 def _check_cuda() -> str:
     """Import the package that tensorrt needs to talk to the GPU."""
-    from moe3d_engine.backends.cuda_buffers import import_cuda
+    from moe3d_engine.backends.tensorrt.cuda_buffers import import_cuda
 
     return str(import_cuda().__name__)
 
 
 def _check_gpu() -> str:
     """Ask the driver for a GPU."""
-    from moe3d_engine.build.gpu import current_gpu
+    from moe3d_engine.plans.gpu import current_gpu
 
     gpu = current_gpu()
     if gpu is None:
@@ -116,8 +103,8 @@ def _check_plans() -> str:
     """Look for plans of the shipped weights that this machine can run, and read their files."""
     from moe3d_engine.assets import find_weights
     from moe3d_engine.assets.cache import cache_folder
-    from moe3d_engine.backends.tensorrt_plans import usable_plans
-    from moe3d_engine.build.manifest import verified_plans
+    from moe3d_engine.backends.tensorrt.usable_plans import usable_plans
+    from moe3d_engine.plans.manifest import verified_plans
 
     folder, manifest = usable_plans(find_weights(WEIGHTS), cache_folder())
     verified_plans(folder, manifest)

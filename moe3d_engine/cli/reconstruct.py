@@ -137,10 +137,10 @@ def read_views(
     InputError
         If an input is missing, empty or cannot be decoded.
     """
-    from moe3d_engine.bag_images import is_bag
-    from moe3d_engine.bag_images import read_bag_views
-    from moe3d_engine.image_files import list_images
-    from moe3d_engine.image_files import read_image_view
+    from moe3d_engine.bags.images import is_bag
+    from moe3d_engine.bags.images import read_bag_views
+    from moe3d_engine.intake.files import list_images
+    from moe3d_engine.intake.files import read_image_view
 
     views: list[View] = []
     for path in inputs:
@@ -158,7 +158,7 @@ def write_result(path: Path, result: SequenceResult) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == '.ply':
-        from moe3d_engine.cloud_io import write_ply
+        from moe3d_engine.clouds import write_ply
 
         write_ply(path, result.points_world, result.colors)
         return

@@ -1,123 +1,24 @@
-"""Weights on disk and in memory: VGGT's names, safetensors files, strict loading."""
+"""Weights on disk: safetensors files of ours, VGGT's own checkpoints, without pickle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import replace
 import json
 import os
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.model.config import ModelConfig
+from moe3d_engine.model.network import Moe3dNet
+from moe3d_engine.model.state import assign_state
 import torch
-from torch import nn
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from moe3d_engine.model.network import Moe3dNet
-
-EXPERT_PREFIX = 'depth_head.scratch.output_conv2.'
-EXPERT_OUTPUT = 'depth_head.scratch.output_conv2.2.'
-GATE_PREFIX = 'depth_head.gate.'
 MATCHER_PREFIX = 'pose_matcher.'
-IGNORED_PREFIXES = ('point_head.', 'track_head.')
 CONFIG_KEY = 'config'
-MAX_NAMES = 8
-
-
-def vggt_shapes(network: Moe3dNet) -> dict[str, tuple[int, ...]]:
-    """Return the names and shapes that VGGT's own weights for this network have."""
-    return {
-        name: (value.shape[0] // _copies(network.config, name), *value.shape[1:])
-        if value.ndim
-        else ()
-        for name, value in network.state_dict().items()
-        if not name.startswith(GATE_PREFIX)
-    }
-
-
-def _copies(config: ModelConfig, name: str) -> int:
-    """Return how many experts a tensor of VGGT's head serves, one after the other."""
-    if not name.startswith(EXPERT_PREFIX):
-        return 1
-    shared = config.expert_space == 'feature' and name.startswith(EXPERT_OUTPUT)
-    return 1 if shared else config.num_experts
-
-
-def mixture_state_from_vggt(
-    network: Moe3dNet, state_dict: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """
-    Return the network's state in which every expert is VGGT's head and the gate is zero.
-
-    Raises
-    ------
-    CheckpointError
-        If tensors are missing, unexpected or of another shape.
-    """
-    given = {k: v.float() for k, v in state_dict.items() if not k.startswith(IGNORED_PREFIXES)}
-    check_names(given, vggt_shapes(network), source='VGGT')
-    for name in [name for name in given if name.startswith(EXPERT_PREFIX)]:
-        value = given[name]
-        given[name] = value.repeat(_copies(network.config, name), *[1] * (value.ndim - 1))
-    for name, value in network.state_dict().items():
-        if name.startswith(GATE_PREFIX):
-            given[name] = torch.zeros(value.shape, dtype=value.dtype)
-    return given
-
-
-def check_names(
-    given: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], source: str
-) -> None:
-    """
-    Compare names and shapes.
-
-    Raises
-    ------
-    CheckpointError
-        If anything differs; the message names the first few of each kind.
-    """
-    shared = given.keys() & expected.keys()
-    reshaped = [
-        f'{name} {tuple(given[name].shape)} instead of {expected[name]}'
-        for name in sorted(shared)
-        if tuple(given[name].shape) != expected[name]
-    ]
-    problems = {
-        'missing': sorted(expected.keys() - given.keys()),
-        'unexpected': sorted(given.keys() - expected.keys()),
-        'of another shape': reshaped,
-    }
-    parts = [
-        f'{len(names)} {kind} ({", ".join(names[:MAX_NAMES])}{", ..." * (len(names) > MAX_NAMES)})'
-        for kind, names in problems.items()
-        if names
-    ]
-    if parts:
-        raise CheckpointError(
-            f'The {source} weights do not fit this network: {"; ".join(parts)}. Use the weights '
-            'of this configuration, or the configuration of these weights.'
-        )
-
-
-def assign_state(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """
-    Load a complete state; a network on the `meta` device takes the tensors without a copy.
-
-    Raises
-    ------
-    CheckpointError
-        If tensors are missing, unexpected or of another shape.
-    """
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    check_names(state, expected, source)
-    on_meta = any(parameter.is_meta for parameter in network.parameters())
-    network.load_state_dict(dict(state), assign=on_meta)
 
 
 def save_weights(network: Moe3dNet, path: Path, *, dtype: torch.dtype = torch.float32) -> None:
@@ -176,8 +77,6 @@ def with_experts(network: Moe3dNet, config: ModelConfig) -> Moe3dNet:
     CheckpointError
         If the configurations differ in more than the experts.
     """
-    from moe3d_engine.model.network import Moe3dNet
-
     mixture = Moe3dNet(config)
     mixture.load_vggt_state_dict(network.state_dict())
     return mixture
@@ -185,8 +84,6 @@ def with_experts(network: Moe3dNet, config: ModelConfig) -> Moe3dNet:
 
 def with_matching(network: Moe3dNet) -> Moe3dNet:
     """Return the network with a pose matcher, a random one unless it has one already."""
-    from moe3d_engine.model.network import Moe3dNet
-
     if network.config.matching:
         return network
     matching = Moe3dNet(replace(network.config, matching=True))
@@ -204,7 +101,6 @@ def load_weights(path: Path) -> Moe3dNet:
     CheckpointError
         If the file is missing, damaged, without a configuration or of another network.
     """
-    from moe3d_engine.model.network import Moe3dNet
     from safetensors import safe_open
     from safetensors import SafetensorError
 

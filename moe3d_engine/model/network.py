@@ -9,8 +9,6 @@ from typing import NamedTuple
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.model.aggregator import Aggregator
 from moe3d_engine.model.camera_head import CameraHead
-from moe3d_engine.model.checkpoint import assign_state
-from moe3d_engine.model.checkpoint import mixture_state_from_vggt
 from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.dpt_head import DepthHead
 from moe3d_engine.model.initialization import break_symmetry
@@ -19,6 +17,8 @@ from moe3d_engine.model.matching import Matches
 from moe3d_engine.model.matching import PoseMatcher
 from moe3d_engine.model.mixture import decode_mixture
 from moe3d_engine.model.mixture import make_mixture
+from moe3d_engine.model.state import assign_state
+from moe3d_engine.model.state import mixture_state_from_vggt
 import torch
 from torch import nn
 from torch import Tensor
@@ -190,7 +190,7 @@ class Moe3dNet(nn.Module):
         -----
         A network built on the `meta` device takes the tensors themselves, without a copy.
         """
-        assign_state(self, mixture_state_from_vggt(self, state_dict), source='VGGT')
+        assign_state(self, mixture_state_from_vggt(self, self.config, state_dict), source='VGGT')
 
     def break_symmetry(self, seed: int) -> None:
         """

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.errors import CheckpointError
-from moe3d_engine.model.checkpoint import IGNORED_PREFIXES
 from moe3d_engine.model.checkpoint import read_vggt
 from moe3d_engine.model.config import ModelConfig
 from moe3d_engine.model.network import Moe3dNet
+from moe3d_engine.model.state import IGNORED_PREFIXES
 import torch
 
 

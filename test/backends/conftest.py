@@ -17,16 +17,16 @@ from typing import Any
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.backends.tensorrt_backend import open_tensorrt
-from moe3d_engine.backends.tensorrt_backend import TensorRtBackend
-from moe3d_engine.build.gpu import Gpu
-from moe3d_engine.build.manifest import NOT_RUN
-from moe3d_engine.build.manifest import plan_request
-from moe3d_engine.build.manifest import PlanManifest
-from moe3d_engine.build.manifest import write_manifest
-from moe3d_engine.build.parity import textured_images
+from moe3d_engine.backends.tensorrt.backend import open_tensorrt
+from moe3d_engine.backends.tensorrt.backend import TensorRtBackend
 from moe3d_engine.errors import EngineError
 from moe3d_engine.errors import Moe3dError
+from moe3d_engine.graphs.parity import textured_images
+from moe3d_engine.plans.gpu import Gpu
+from moe3d_engine.plans.manifest import NOT_RUN
+from moe3d_engine.plans.manifest import plan_request
+from moe3d_engine.plans.manifest import PlanManifest
+from moe3d_engine.plans.manifest import write_manifest
 from moe3d_engine.types import Float32Array
 import pytest
 
@@ -75,8 +75,9 @@ def compiled(tiny: WeightsCard, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """Return a folder with the three plans of the tiny network and their reference."""
     for package in ('tensorrt_rtx', 'cuda.bindings.runtime', 'openvino', 'onnx_ir'):
         pytest.importorskip(package)
-    preprocess_graph = pytest.importorskip('moe3d_engine.build.preprocess_graph')
-    from moe3d_engine.build.self_check import write_reference
+    preprocess_graph = pytest.importorskip('moe3d_engine.plans.preprocess_graph')
+    from moe3d_engine.backends.open import open_float32
+    from moe3d_engine.plans.self_check import write_reference
     import openvino
 
     double = load('tensorrt_double')
@@ -99,7 +100,7 @@ def compiled(tiny: WeightsCard, tmp_path_factory: pytest.TempPathFactory) -> Pat
                 'columns': [(width, hw[1]) for hw in SOURCE_HW],
             }
         double.write_plan(folder / f'{name}.plan', graph, profile)
-    write_reference(tiny, folder)
+    write_reference(tiny, folder, open_float32)
     return folder
 
 

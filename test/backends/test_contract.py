@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from moe3d_engine.backends.base import Backend
+from moe3d_engine.backend import Backend
 from moe3d_engine.backends.open import open_backend
-from moe3d_engine.build.parity import compare_outputs
-from moe3d_engine.build.parity import textured_images
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.graphs.parity import compare_outputs
+from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 import numpy as np

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.backends.openvino_backend import open_openvino
-from moe3d_engine.build.parity import textured_images
+from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.types import Float32Array
 import numpy as np
 import pytest

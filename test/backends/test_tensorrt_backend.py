@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.backends.base import Backend
-from moe3d_engine.backends.tensorrt_backend import open_tensorrt
-from moe3d_engine.backends.tensorrt_backend import TensorRtBackend
-from moe3d_engine.build.parity import textured_images
-from moe3d_engine.preprocess import fit_view
-from moe3d_engine.preprocess import to_network
+from moe3d_engine.backend import Backend
+from moe3d_engine.backends.tensorrt.backend import open_tensorrt
+from moe3d_engine.backends.tensorrt.backend import TensorRtBackend
+from moe3d_engine.geometry.fit import fit_view
+from moe3d_engine.geometry.fit import to_network
+from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import UInt8Array
@@ -223,7 +223,7 @@ def test_camera_images_are_fitted_as_on_the_cpu(
 
 
 def test_backend_fits_camera_images_by_itself(backend: TensorRtBackend) -> None:
-    from moe3d_engine.backends.base import SourceEncoder
+    from moe3d_engine.backend import SourceEncoder
 
     assert isinstance(backend, SourceEncoder)
 

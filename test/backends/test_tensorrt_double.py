@@ -9,9 +9,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from moe3d_engine.build.gpu import current_gpu
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
+from moe3d_engine.plans.gpu import current_gpu
 import pytest
 
 real_trt = pytest.importorskip('tensorrt_rtx')
@@ -108,8 +108,8 @@ def test_functions_of_cuda_return_as_many_values_as_the_double(cuda_double: Modu
 
 @pytest.mark.skipif(current_gpu() is not None, reason='there is a GPU')
 def test_real_cuda_without_a_driver_is_refused_with_what_to_install() -> None:
-    from moe3d_engine.backends.cuda_buffers import Cuda
-    from moe3d_engine.backends.cuda_buffers import import_cuda
+    from moe3d_engine.backends.tensorrt.cuda_buffers import Cuda
+    from moe3d_engine.backends.tensorrt.cuda_buffers import import_cuda
 
     with pytest.raises(BackendError, match=r'could not start: .*pip install "cuda-python'):
         Cuda(import_cuda())
@@ -117,7 +117,7 @@ def test_real_cuda_without_a_driver_is_refused_with_what_to_install() -> None:
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='wheels exist for Linux only')
 def test_real_runtime_refuses_a_plan_that_is_none(tmp_path: Path) -> None:
-    from moe3d_engine.backends.tensorrt_runtime import TensorRtRuntime
+    from moe3d_engine.backends.tensorrt.runtime import TensorRtRuntime
 
     path = tmp_path / 'reconstruct.plan'
     path.write_bytes(b'no plan' * 100)

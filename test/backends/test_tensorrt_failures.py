@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.backends.tensorrt_backend import open_plans
-from moe3d_engine.backends.tensorrt_backend import open_tensorrt
-from moe3d_engine.build.manifest import read_manifest
+from moe3d_engine.backends.tensorrt.backend import open_plans
+from moe3d_engine.backends.tensorrt.backend import open_tensorrt
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.plans.manifest import read_manifest
 from moe3d_engine.types import Float32Array
 import pytest
 
@@ -38,7 +38,8 @@ def rehash(folder: Path) -> None:
 
 class TestNothingToRunOn:
     def test_without_a_gpu(self, refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr('moe3d_engine.backends.tensorrt_plans.current_gpu', lambda: None)
+        seen = 'moe3d_engine.backends.tensorrt.usable_plans.current_gpu'
+        monkeypatch.setattr(seen, lambda: None)
 
         message = refusal(BackendError)
 

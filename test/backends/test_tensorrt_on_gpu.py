@@ -6,9 +6,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.build.gpu import current_gpu
-from moe3d_engine.build.manifest import RUNTIMES
-from moe3d_engine.build.parity import textured_images
+from moe3d_engine.graphs.parity import textured_images
+from moe3d_engine.plans.gpu import current_gpu
+from moe3d_engine.plans.manifest import RUNTIMES
 import numpy as np
 import pytest
 
@@ -30,17 +30,18 @@ def test_window_on_the_gpu_is_that_of_openvino(
     for package in (runtime, 'openvino', 'onnx_ir'):
         if find_spec(package) is None:
             pytest.skip(f'{package} is not installed')
+    from moe3d_engine.backends.open import open_float32
     from moe3d_engine.backends.openvino_backend import open_openvino
-    from moe3d_engine.backends.tensorrt_backend import open_plans
-    from moe3d_engine.backends.tensorrt_backend import open_tensorrt
-    from moe3d_engine.build.build_plans import build_plans
-    from moe3d_engine.build.build_plans import BuildOptions
-    from moe3d_engine.build.self_check import compare
-    from moe3d_engine.build.trt_builder import CompileOptions
+    from moe3d_engine.backends.tensorrt.backend import open_plans
+    from moe3d_engine.backends.tensorrt.backend import open_tensorrt
+    from moe3d_engine.plans.build import build_plans
+    from moe3d_engine.plans.build import BuildOptions
+    from moe3d_engine.plans.compiler import CompileOptions
+    from moe3d_engine.plans.self_check import compare
 
     monkeypatch.setenv('MOE3D_CACHE', str(tmp_path))
     options = BuildOptions(runtime, precision, CompileOptions(views=(1, 2, 4)))
-    built = build_plans(tiny, options, tmp_path, open_plans=open_plans)
+    built = build_plans(tiny, options, tmp_path, open_plans=open_plans, open_float32=open_float32)
     assert built.manifest.state == 'checked'
 
     images = textured_images(4, tiny.input_hw, seed=5)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.backends.tensorrt_backend import open_tensorrt
-from moe3d_engine.backends.tensorrt_backend import TensorRtBackend
+from moe3d_engine.backends.tensorrt.backend import open_tensorrt
+from moe3d_engine.backends.tensorrt.backend import TensorRtBackend
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.types import Float32Array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.backends.openvino_backend import open_openvino
-from moe3d_engine.build.parity import textured_images
+from moe3d_engine.graphs.parity import textured_images
 import numpy as np
 import pytest
 

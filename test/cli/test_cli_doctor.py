@@ -59,7 +59,7 @@ def test_engine_checks_name_runtimes_weights_and_inference() -> None:
 
 
 def test_checks_of_the_gpu_say_what_to_do_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ('build.gpu', 'backends.tensorrt_plans'):
+    for module in ('plans.gpu', 'backends.tensorrt.usable_plans'):
         monkeypatch.setattr(f'moe3d_engine.{module}.current_gpu', lambda: None)
 
     gpu = run_check('GPU', doctor._check_gpu, required=False)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import cv2
 from moe3d_engine.assets import find_weights
-from moe3d_engine.cli import ENGINE_COMMANDS
-from moe3d_engine.cli.main import run
 from moe3d_engine.cli.reconstruct import parse_intrinsics
 from moe3d_engine.cli.reconstruct import read_views
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
+from moe3d_ros.cli import installed_commands
+from moe3d_ros.cli import main
 import numpy as np
 import pytest
 
@@ -85,7 +85,7 @@ def test_wrong_intrinsics_are_refused(text: str) -> None:
 def test_wrong_options_are_one_line_on_stderr(
     folder: Path, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run(['reconstruct', str(folder), *options], ENGINE_COMMANDS)
+    code = main(['reconstruct', str(folder), *options])
 
     assert code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -97,11 +97,9 @@ def test_arrays_lie_on_the_pixels_of_the_images(
 ) -> None:
     out = folder / 'made' / 'r.npz'
 
-    code = run(
+    code = main(
         ['reconstruct', str(folder), '--out', str(out), '--max-views', '2', '--json',
-         '--intrinsics', '70,71,39.5,29.5'],
-        ENGINE_COMMANDS,
-    )  # fmt: skip
+         '--intrinsics', '70,71,39.5,29.5'])  # fmt: skip
 
     assert code == 0
     summary = json.loads(capsys.readouterr().out)
@@ -122,9 +120,8 @@ def test_arrays_lie_on_the_pixels_of_the_images(
 def test_cloud_without_rejection_has_a_point_for_each_network_pixel(folder: Path) -> None:
     height, width = find_weights('moe3d-small').input_hw
 
-    code = run(
-        ['reconstruct', str(folder / '0.png'), '--out', str(folder / 'r.ply'), '--no-rejection'],
-        ENGINE_COMMANDS,
+    code = main(
+        ['reconstruct', str(folder / '0.png'), '--out', str(folder / 'r.ply'), '--no-rejection']
     )
 
     assert code == 0
@@ -133,7 +130,7 @@ def test_cloud_without_rejection_has_a_point_for_each_network_pixel(folder: Path
 
 
 def test_each_command_can_print_json() -> None:
-    for command in ENGINE_COMMANDS:
+    for command in installed_commands():
         parser = argparse.ArgumentParser()
         command.add_arguments(parser)
         assert '--json' not in parser.format_help()  # added once, for all

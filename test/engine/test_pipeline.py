@@ -10,11 +10,11 @@ from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import intrinsics_from_fov
+from moe3d_engine.geometry.fit import resampling_matrices
+from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.pipeline import ReconstructorConfig
 from moe3d_engine.postprocess import limit_range
-from moe3d_engine.preprocess import resampling_matrices
-from moe3d_engine.preprocess import to_network
 from moe3d_engine.types import DepthScale
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import View

@@ -16,8 +16,8 @@ LIST_LOADED = f'import sys; print([m for m in {HEAVY} if m in sys.modules])'
     'statement',
     [
         'import moe3d_engine',
-        'import moe3d_engine.cli',
-        'from moe3d_engine.cli import ENGINE_COMMANDS, main; main.build_parser(ENGINE_COMMANDS)',
+        'import moe3d_ros.cli',
+        'from moe3d_ros.cli import installed_commands; installed_commands()',
     ],
 )
 def test_import_loads_nothing_heavy(statement: str) -> None:

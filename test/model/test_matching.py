@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.lab.training.match_loss import rotate
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import with_matching
@@ -17,7 +18,6 @@ from moe3d_engine.model.matching import Matches
 from moe3d_engine.model.matching import mean_and_variance
 from moe3d_engine.model.matching import rigid_motion
 from moe3d_engine.model.matching import solve_poses
-from moe3d_engine.training.match_loss import rotate
 import pytest
 import torch
 from torch import Tensor

@@ -8,7 +8,7 @@ from moe3d_engine.errors import CheckpointError
 from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
-from moe3d_engine.model.checkpoint import vggt_shapes
+from moe3d_engine.model.state import vggt_shapes
 import numpy as np
 import pytest
 import torch
@@ -90,7 +90,7 @@ def test_vggt_1b_has_the_official_names_and_shapes(
     with torch.device('meta'):
         network = Moe3dNet(preset('vggt-1b'))
 
-    ours = vggt_shapes(network)
+    ours = vggt_shapes(network, network.config)
 
     heads = ('aggregator.', 'camera_head.', 'depth_head.')
     assert ours == {k: v for k, v in vggt_1b_shapes.items() if k.startswith(heads)}
@@ -123,7 +123,10 @@ def test_full_vggt_1b_loads_without_a_copy(vggt_1b_shapes: Shapes) -> None:
 def test_foreign_weights_are_refused_by_name(
     tiny_network: Moe3dNet, change: dict[str, Tensor | None], named: str
 ) -> None:
-    state_dict = {n: torch.zeros(shape) for n, shape in vggt_shapes(tiny_network).items()}
+    state_dict = {
+        n: torch.zeros(shape)
+        for n, shape in vggt_shapes(tiny_network, tiny_network.config).items()
+    }
     state_dict |= change
     state_dict = {name: value for name, value in state_dict.items() if value is not None}
 
@@ -134,7 +137,10 @@ def test_foreign_weights_are_refused_by_name(
 
 
 def test_point_and_track_heads_are_ignored(tiny_network: Moe3dNet) -> None:
-    state_dict = {n: torch.zeros(shape) for n, shape in vggt_shapes(tiny_network).items()}
+    state_dict = {
+        n: torch.zeros(shape)
+        for n, shape in vggt_shapes(tiny_network, tiny_network.config).items()
+    }
     state_dict |= {'point_head.norm.weight': torch.ones(1), 'track_head.x': torch.ones(1)}
 
     tiny_network.load_vggt_state_dict(state_dict)

@@ -11,8 +11,8 @@ import threading
 import time
 from typing import Any
 
-from moe3d_engine.backends.base import check_images
-from moe3d_engine.backends.base import NetworkSpec
+from moe3d_engine.backend import check_images
+from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 import numpy as np

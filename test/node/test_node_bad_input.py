@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.drop_log import read_drops
+from moe3d_ros.tools.drop_log import read_drops
 from rclpy.logging import LoggingSeverity
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-import moe3d_ros.inputs
+import moe3d_ros.camera
 from rclpy.context import Context
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
@@ -102,7 +102,7 @@ def test_publisher_that_does_not_fit_a_fixed_reliability_is_explained(
 def test_silence_is_explained_with_topics_and_publishers(
     rig: Rig, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moe3d_ros.inputs, 'SILENCE_S', 0.1)
+    monkeypatch.setattr(moe3d_ros.camera, 'SILENCE_S', 0.1)
     rig.peer.create_publisher(Image, '/camera/image_raw', 1)
     rig.start()
     logged = []

@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.conversions import fill_data
-from moe3d_ros.conversions import to_cloud
-from moe3d_ros.conversions import to_depth_image
-from moe3d_ros.conversions import to_image
+from moe3d_ros.outputs.messages import fill_data
+from moe3d_ros.outputs.messages import to_cloud
+from moe3d_ros.outputs.messages import to_depth_image
+from moe3d_ros.outputs.messages import to_image
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 

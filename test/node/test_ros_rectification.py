@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_engine.rectification import calibration_key
-from moe3d_engine.rectification import open_rectifier
+from moe3d_engine.intake.rectification import calibration_key
+from moe3d_engine.intake.rectification import open_rectifier
 from sensor_msgs.msg import CameraInfo
 
 Array = Any

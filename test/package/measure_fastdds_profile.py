@@ -28,7 +28,7 @@ SIDES = {  # name -> (receiver has the profile, sender has it)
 
 RECEIVER = """
 import dataclasses, json, sys
-from moe3d_ros.link_check import measure_link
+from moe3d_ros.tools.link_check import measure_link
 size, rate, count, reliability, environment = json.loads(sys.argv[1])
 print(json.dumps(dataclasses.asdict(measure_link(size, rate, count, reliability, environment))))
 """

@@ -150,7 +150,7 @@ def test_package_can_be_made_from_the_copied_files_alone(tmp_path: Path) -> None
     for name in ('launch/reconstruct.launch.py', 'config/fastdds.xml', 'package.xml'):
         assert (tmp_path / 'i' / 'share' / 'moe3d_ros' / name).is_file()
     listed = (tmp_path / 'moe3d_ros.egg-info' / 'SOURCES.txt').read_text()
-    assert 'moe3d_engine/backends/base.py' in listed
+    assert 'moe3d_engine/backend.py' in listed
     assert 'moe3d_ros/node.py' in listed
 
 

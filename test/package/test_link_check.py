@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.link_check import measure_link
-from moe3d_ros.link_check import QUEUE_DEPTH
+from moe3d_ros.tools.link_check import measure_link
+from moe3d_ros.tools.link_check import QUEUE_DEPTH
 
 
 @pytest.mark.parametrize('reliability', ['best_effort', 'reliable'])

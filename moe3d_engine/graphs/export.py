@@ -1,0 +1,188 @@
+"""From a network to a set of weights: three files that agree with each other, and their card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from typing import NamedTuple
+
+from moe3d_engine.assets.card import sha256_of
+from moe3d_engine.assets.card import WeightsCard
+from moe3d_engine.assets.card import WeightsFile
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.graphs.graph_file import data_file
+from moe3d_engine.graphs.onnx_export import export_onnx
+from moe3d_engine.graphs.parity import check_outputs
+from moe3d_engine.graphs.parity import OutputError
+from moe3d_engine.graphs.parity import PRECISIONS
+from moe3d_engine.graphs.parity import textured_images
+from moe3d_engine.graphs.precision import convert_graph
+from moe3d_engine.graphs.precision import KINDS
+from moe3d_engine.graphs.quantize import quantize_graphs
+from moe3d_engine.graphs.quantize import QUANTIZED
+from moe3d_engine.graphs.rounding import RoundedBackend
+from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import preset
+from moe3d_engine.model.checkpoint import load_weights
+from moe3d_engine.model.checkpoint import save_weights
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import RawOutputs
+import torch
+
+PARITY_VIEWS = 2
+
+
+class Exported(NamedTuple):
+    """A written set of weights and how far each precision differs from torch on it."""
+
+    card: WeightsCard
+    parity: dict[str, dict[str, OutputError]]
+
+
+def export_weights(
+    network: Moe3dNet,
+    folder: Path,
+    *,
+    name: str,
+    input_hw: tuple[int, int],
+    max_views: int,
+    metric: bool,
+    training: Mapping[str, Any],
+    licence: str = 'Apache-2.0',
+    precisions: Sequence[str] = ('fp32',),
+    images: Float32Array | None = None,
+    calibration: Float32Array | None = None,
+) -> Exported:
+    """
+    Write weights in 16 bits, both ONNX graphs of these rounded weights, and the card.
+
+    The card is written last, and only if every precision agrees with torch on one window: without
+    it the other files cannot be opened.
+
+    Parameters
+    ----------
+    network : on the CPU; it stays as it is.
+    folder : is made where it is missing.
+    name, input_hw, max_views, metric, training, licence : see WeightsCard.
+    precisions : of the graphs; those in float32 are always written.
+    images : (V, 3, input_hw) float32 in [0, 1], the window that is compared; None = flat
+        rectangles, which a network has never seen.
+    calibration : (N, 3, input_hw) float32 images in [0, 1], views of a scene in order; for `int8`
+        and `fp8`.
+
+    Raises
+    ------
+    ConfigError
+        If `input_hw` is no multiple of the patch size, a precision is unknown or lacks its
+        calibration images.
+    EngineError
+        If the exporter changed the network's axes, or numbers are too large for a precision.
+    BackendError
+        If a precision and torch disagree, or OpenVINO is not installed.
+    """
+    check_request(network, name, input_hw, precisions, calibration)
+    folder.mkdir(parents=True, exist_ok=True)
+    if images is None:
+        images = textured_images(min(PARITY_VIEWS, max_views), input_hw)
+    weights, config = folder / f'{name}.safetensors', network.config
+    save_weights(network, weights, dtype=torch.float16)
+    del network  # where the caller does not need it, either, this is memory for OpenVINO
+    expected, graphs = _trace_rounded(weights, images, name)
+    paths = {'weights': weights, **graphs}
+    narrow = [precision for precision in PRECISIONS if precision in precisions]
+    for precision in narrow:
+        if precision in KINDS:
+            for role, path in graphs.items():
+                out = folder / f'{name}.{role}.{precision}.onnx'
+                convert_graph(path, precision, out)
+                paths[f'{role}.{precision}'] = out
+        elif precision != 'fp32' and calibration is not None:
+            paths |= quantize_graphs(graphs, precision, calibration, max_views)
+    paths |= {f'{r}.data': data_file(p) for r, p in paths.items() if data_file(p).is_file()}
+    card = WeightsCard(
+        name=name,
+        input_hw=input_hw,
+        max_views=max_views,
+        metric=metric,
+        config=asdict(config),
+        files={r: WeightsFile(path.name, sha256_of(path)) for r, path in paths.items()},
+        training=training,
+        licence=licence,
+        folder=folder,
+    )
+    parity = {
+        precision: _check_precision(card, precision, images, expected)
+        for precision in ('fp32', *(p for p in narrow if p != 'fp32'))
+    }
+    card.write()
+    return Exported(card, parity)
+
+
+def check_request(
+    network: Moe3dNet,
+    name: str,
+    input_hw: tuple[int, int],
+    precisions: Sequence[str],
+    calibration: Float32Array | None,
+) -> None:
+    """
+    Check what can be refused before the work begins.
+
+    Raises
+    ------
+    ConfigError
+        See `export_weights`.
+    """
+    patch = network.config.patch_size
+    if min(input_hw) < patch or any(side % patch for side in input_hw):
+        raise ConfigError(
+            f'The input of {name} must be a multiple of {patch} pixels high and wide; got '
+            f'{input_hw[0]} x {input_hw[1]} (height x width).'
+        )
+    for precision in precisions:
+        if precision not in PRECISIONS:
+            raise ConfigError(f'A precision is one of {", ".join(PRECISIONS)}; got {precision!r}.')
+        if precision in QUANTIZED and calibration is None:
+            raise ConfigError(
+                f'{precision} needs images to measure the range of each layer on. Give a folder '
+                'of images like those of the camera: --calibration FOLDER.'
+            )
+
+
+def _trace_rounded(
+    weights: Path, images: Float32Array, name: str
+) -> tuple[RawOutputs, dict[str, Path]]:
+    """Return what torch makes of the written weights, and their float32 graphs by role."""
+    network = load_weights(weights).eval()
+    with torch.inference_mode():
+        outputs = network(torch.from_numpy(images))
+    expected = RawOutputs(*(getattr(outputs, field).numpy() for field in RawOutputs._fields))
+    height, width = images.shape[2:]
+    graphs = export_onnx(network, (height, width), weights.parent, name)
+    for parameter in network.parameters():  # the exporter keeps references to all of them
+        parameter.data = torch.empty(0)
+    return expected, graphs
+
+
+def _check_precision(
+    card: WeightsCard, precision: str, images: Float32Array, expected: RawOutputs
+) -> dict[str, OutputError]:
+    """Run the graphs of a precision, one open at a time, and compare them with torch."""
+    backend = RoundedBackend(card, precision)
+    features = backend.encode(images)
+    backend.release('image_encoder')
+    found = backend.reconstruct(features, range(len(images)))
+    backend.close()
+    backend.check_range()
+    return check_outputs(expected, found, precision, f'OpenVINO on {card.name}')
+
+
+def random_network(name: str) -> Moe3dNet:
+    """Return a network of a preset with random weights, always the same."""
+    torch.manual_seed(0)
+    network = Moe3dNet(preset(name))
+    network.break_symmetry(0)
+    return network

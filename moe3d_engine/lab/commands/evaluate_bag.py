@@ -1,0 +1,143 @@
+"""Judge a bag offline: every frame, no ROS graph, the same figures twice."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moe3d_engine.cli.camera_topics import add_camera_topics
+from moe3d_engine.lab.reports.markdown import markdown_table
+from moe3d_engine.node_defaults import DEPTH_MAX_M
+from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
+from moe3d_engine.node_defaults import MAX_VIEWS
+
+if TYPE_CHECKING:
+    from moe3d_engine.lab.reports.record import EvaluationRecord
+    from moe3d_engine.lab.runs.bag_run import BagRunOptions
+
+OUT = Path('out/evaluation')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the bag, its topics and the settings of the node."""
+    group = parser.add_argument_group(
+        'a bag', 'every frame offline, without ROS; writes a report (default: out/evaluation)'
+    )
+    group.add_argument('--bag', type=Path, help='rosbag2 folder, or an .mcap or .db3 file')
+    add_camera_topics(group)
+    group.add_argument(
+        '--depth-topic', metavar='TOPIC', help='true depth (found where it is clear)'
+    )
+    group.add_argument(
+        '--pose-topic', metavar='TOPIC',
+        help="PoseStamped of the camera's optical frame in the world (default: pose beside the "
+        'images)',
+    )  # fmt: skip
+    group.add_argument('--frames', type=int, metavar='N', help='the first N images only')
+    group.add_argument('--backend', default='auto', help='runtime of the network (default: auto)')
+    group.add_argument('--threads', type=int, metavar='N', help='CPU threads of the network')
+    group.add_argument(
+        '--max-views', type=int, default=MAX_VIEWS, metavar='N',
+        help=f'views of a window, the newest included (default: {MAX_VIEWS})',
+    )  # fmt: skip
+    group.add_argument(
+        '--keyframe-interval', type=float, default=KEYFRAME_INTERVAL_S, metavar='S',
+        help=f'least seconds between its earlier views (default: {KEYFRAME_INTERVAL_S})',
+    )  # fmt: skip
+    group.add_argument('--min-agreement', type=float, metavar='P', help='as the parameter')
+    group.add_argument('--min-confidence', type=float, metavar='P', help='as the parameter')
+    group.add_argument(
+        '--scale-factor', type=float, metavar='M',
+        help='metres per unit of the network, as scale.source fixed',
+    )  # fmt: skip
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Evaluate, write the report, print the table."""
+    from moe3d_engine.lab.reports.report import write_report
+    from moe3d_engine.lab.runs.bag_run import evaluate_bag
+    from tqdm import tqdm
+
+    options = read_options(args)
+    with tqdm(unit='frame', total=args.frames, disable=None) as progress:
+        run = evaluate_bag(options, progress.update)
+    folder = args.out or OUT
+    report = write_report(folder, run.record, run.pictures, run.cloud)
+    if args.json:
+        print(json.dumps(summarize(run.record) | {'report': str(report)}))
+    else:
+        print(f'{format_table(run.record)}\n\n  {report}')
+    return 0
+
+
+def read_options(args: argparse.Namespace) -> BagRunOptions:
+    """Return what the arguments ask for."""
+    from moe3d_engine.errors import ConfigError
+    from moe3d_engine.lab.runs.bag_run import BagRunOptions
+    from moe3d_engine.pipeline import ReconstructorConfig
+
+    if len(args.weights) != 1:
+        raise ConfigError(
+            f'A bag is judged with one set of weights at a time; got {", ".join(args.weights)}. '
+            'Evaluate each into a folder of its own and use --compare.'
+        )
+    if args.frames is not None and args.frames < 1:
+        raise ConfigError(f'--frames is at least 1; got {args.frames}.')
+    thresholds = {
+        name: value
+        for name in ('min_agreement', 'min_confidence', 'scale_factor')
+        if (value := getattr(args, name)) is not None
+    }
+    return BagRunOptions(
+        bag=args.bag,
+        weights=args.weights[0],
+        backend=args.backend,
+        threads=args.threads,
+        image_topic=args.image_topic,
+        camera_info_topic=args.camera_info_topic,
+        depth_topic=args.depth_topic,
+        pose_topic=args.pose_topic,
+        frames=args.frames,
+        max_views=args.max_views,
+        keyframe_interval_s=args.keyframe_interval,
+        reconstructor=ReconstructorConfig(
+            depth_max_m=DEPTH_MAX_M,
+            scale_source='auto' if args.scale_factor is None else 'fixed',
+            **thresholds,
+        ),
+    )
+
+
+def summarize(record: EvaluationRecord) -> dict[str, object]:
+    """Return what `--json` prints; figures that do not exist are null."""
+    from moe3d_engine.lab.reports.record import without_nan
+
+    summary: dict[str, object] = without_nan(
+        {'counts': record.counts(), 'summary': record.summary(), 'sequence': record.sequence}
+    )
+    return summary
+
+
+def format_table(record: EvaluationRecord) -> str:
+    """Return the figures by method and of the sequence, and what became of the frames."""
+    summary = record.summary()
+    names = list(dict.fromkeys(name for figures in summary.values() for name in figures))
+    rows = [
+        [method, *(f'{figures[name]:.3f}' if name in figures else '' for name in names)]
+        for method, figures in summary.items()
+    ]
+    lines = [markdown_table(['', *names], rows)] if rows else []
+    if record.sequence:
+        lines.append(', '.join(f'{name} {value:.4g}' for name, value in record.sequence.items()))
+    return '\n'.join([*lines, describe_counts(record)])
+
+
+def describe_counts(record: EvaluationRecord) -> str:
+    """Return what became of the frames."""
+    counts = record.counts()
+    dropped = ', '.join(f'{count} {reason}' for reason, count in counts['dropped'].items())
+    return (
+        f'{counts["in"]} frames in, {counts["published"]} published, dropped: {dropped or "none"}'
+    )

@@ -1,0 +1,186 @@
+"""A report that anyone opens offline: one HTML file, PNG pictures, the record as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import math
+from pathlib import Path
+from typing import Any
+
+from moe3d_engine.lab.reports.figures import draw_cloud
+from moe3d_engine.lab.reports.figures import draw_frame
+from moe3d_engine.lab.reports.figures import draw_frames
+from moe3d_engine.lab.reports.figures import draw_latency
+from moe3d_engine.lab.reports.figures import draw_overview
+from moe3d_engine.lab.reports.figures import draw_record_reliability
+from moe3d_engine.lab.reports.html import cell
+from moe3d_engine.lab.reports.html import definitions
+from moe3d_engine.lab.reports.html import flatten
+from moe3d_engine.lab.reports.html import images
+from moe3d_engine.lab.reports.html import page
+from moe3d_engine.lab.reports.html import table
+from moe3d_engine.lab.reports.record import DIRECTIONS
+from moe3d_engine.lab.reports.record import EvaluationRecord
+from moe3d_engine.lab.reports.shown import CloudPicture
+from moe3d_engine.lab.reports.shown import FramePicture
+
+MAX_NAMED = 20  # dropped frames of one reason on the page
+ARROWS = {+1: ' ↑', -1: ' ↓', 0: ''}  # the better side
+MEANINGS = {
+    'abs_rel': 'mean |d - g| / g, metres as they are',
+    'abs_rel_median': 'the same after one median scale',
+    'sq_rel': 'mean (d - g)² / g',
+    'rmse': 'root of the mean squared error of depth, in metres',
+    'log_rmse': 'root of the mean squared error of log depth',
+    'delta1': 'share of pixels whose ratio to the truth is below 1.25',
+    'delta2': 'the same below 1.25²',
+    'delta3': 'the same below 1.25³',
+    'boundary_f1': "Depth Pro's scale-invariant F1 of depth boundaries",
+    'boundary_f1_moge': "MoGe-2's F1 of depth boundaries",
+    'dbe_accuracy_px': 'iBims-1: distance of predicted edges to true ones, in pixels',
+    'dbe_completeness_px': 'iBims-1: distance of true edges to predicted ones, in pixels',
+    'flying_gt': 'share of judged boundary pixels that lie between the true surfaces',
+    'flying_pred': "share that lies between the prediction's own two surfaces",
+    'collapsed': 'share of boundary pixels where the prediction shows no step',
+    'edge_chamfer_m': 'Chamfer distance of the points at boundary pixels, scaled, in metres',
+    'near_surface': 'share of these points that lie within 2 % of their depth of a true one',
+    'aliased': 'share of published pixels between the depths of their neighbours, by 3 % at least',
+    'retained': 'share of pixels that are published',
+    'retained_boundary': 'share of boundary pixels that are published',
+    'acc_mean': 'mean distance of predicted points to the true ones',
+    'acc_median': 'median distance of predicted points to the true ones',
+    'comp_mean': 'mean distance of true points to the predicted ones',
+    'comp_median': 'median distance of true points to the predicted ones',
+    'nc_mean': 'mean agreement of normals, 1 = equal',
+    'nc_median': 'median agreement of normals',
+    'f_score': 'harmonic mean of precision and recall of points within a distance',
+    'ate_rmse_m': 'error of positions after one similarity, in metres',
+    'rpe_translation_rmse_m': 'error of the way from frame to frame, in metres',
+    'rpe_rotation_rmse_deg': 'error of the turn from frame to frame, in degrees',
+    'auc30': 'area under the accuracy of relative poses up to 30 degrees',
+    'tsdf_precision': 'share of the fused surface that lies near the true one',
+    'free_space_violation': 'share of points that stand in space known to be free',
+    'costmap_false_positive': 'share of free cells of a floor plan that are called occupied',
+    'ece': 'expected calibration error of the boundary confidence, nothing rejected',
+}
+
+
+def write_report(
+    folder: Path,
+    record: EvaluationRecord,
+    pictures: Sequence[FramePicture],
+    cloud: CloudPicture | None,
+) -> Path:
+    """
+    Write `report.html`, which needs no other file and no network, the pictures and the record.
+
+    Parameters
+    ----------
+    folder : is made where it is missing. `report.png` in it shows the whole on one sheet.
+    record : also written, as `evaluation.json`.
+    pictures : the worst frames, say, worst first.
+    cloud : of one frame, seen from the side; flying points are red.
+
+    Returns
+    -------
+    Path of the report.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    record.write(folder / 'evaluation.json')
+    draw_overview(folder / 'report.png', record, pictures, cloud)
+    worst = [f'frame-{number}.png' for number in range(len(pictures))]
+    for name, picture in zip(worst, pictures, strict=True):
+        draw_frame(folder / name, picture)
+    drawn = {
+        'frames.png': draw_frames(folder / 'frames.png', record),
+        'reliability.png': draw_record_reliability(folder / 'reliability.png', record),
+        'latency.png': draw_latency(folder / 'latency.png', record),
+        'cloud.png': draw_cloud(folder / 'cloud.png', cloud),
+    }
+
+    def shown(name: str) -> str:
+        return images(folder, [name]) if drawn[name] else ''
+
+    sections = [
+        ('Figures', _summary(record)),
+        ('Frames', _counts(record) + shown('frames.png')),
+        ('Worst frames', images(folder, worst)),
+        ('Cloud from the side and from above, flying points in red', shown('cloud.png')),
+        ('Boundary confidence', shown('reliability.png')),
+        ('Times', shown('latency.png') + _timings(record.timings)),
+        ('What was run', _configuration(record.configuration)),
+    ]
+    subtitle = ' on '.join(
+        str(record.configuration[name])
+        for name in ('weights', 'bag')
+        if name in record.configuration
+    )
+    path = folder / 'report.html'
+    path.write_text(page(f'moe3d evaluation: {record.kind}', subtitle, sections), encoding='utf-8')
+    return path
+
+
+def _summary(record: EvaluationRecord) -> str:
+    """Return the figures by method with their times, those of the sequence, and what they are."""
+    summary = record.summary()
+    found = list(dict.fromkeys(name for figures in summary.values() for name in figures))
+    names = [n for n in DIRECTIONS if n in found] + [n for n in found if n not in DIRECTIONS]
+    milliseconds = record.timings.get('median_ms', {})
+    times = ['ms'] if any(method in milliseconds for method in summary) else []
+    rows = [
+        [method, *(cell(figures.get(name, math.nan)) for name in names)]
+        + [cell(milliseconds.get(method)) for _ in times]
+        for method, figures in summary.items()
+    ]
+    html = table(['method', *map(_with_arrow, names), *times], rows) if rows else ''
+    if record.sequence:
+        rows = [[_with_arrow(name), cell(value)] for name, value in record.sequence.items()]
+        html += table(['whole sequence', ''], rows)
+    known = {n: MEANINGS[n] for n in dict.fromkeys([*names, *record.sequence]) if n in MEANINGS}
+    if times:
+        known['ms'] = 'median time of a method on one frame, in milliseconds'
+    note = '<p class="note">↑ more is better, ↓ less is better.</p>' if known else ''
+    return html + note + definitions(known)
+
+
+def _with_arrow(name: str) -> str:
+    """Return the name of a figure with its better side."""
+    return name + ARROWS[DIRECTIONS.get(name, 0)]
+
+
+def _counts(record: EvaluationRecord) -> str:
+    """Return what became of the frames that came in, and why."""
+    counts = record.counts()
+    rows = [['in', str(counts['in'])], ['published', str(counts['published'])]]
+    rows += [[f'dropped: {reason}', str(count)] for reason, count in counts['dropped'].items()]
+    return table(['frames', ''], rows) + _dropped(record)
+
+
+def _dropped(record: EvaluationRecord) -> str:
+    """Return the frames that were dropped by name, the first of each reason; the JSON has all."""
+    keys: dict[str, list[str]] = {}
+    for frame in record.frames:
+        if frame.dropped:
+            keys.setdefault(frame.dropped, []).append(frame.key)
+    rows = [
+        [reason, ', '.join(names[:MAX_NAMED]) + (' ...' if len(names) > MAX_NAMED else '')]
+        for reason, names in keys.items()
+    ]
+    return table(['dropped', 'frames'], rows, text=True) if rows else ''
+
+
+def _timings(timings: Mapping[str, Any]) -> str:
+    """Return timings as a table; series are left to the pictures and the JSON."""
+    rows = [
+        [name, cell(value)]
+        for name, value in flatten(timings).items()
+        if not isinstance(value, (list, tuple))
+    ]
+    return table(['time', ''], rows) if rows else ''
+
+
+def _configuration(configuration: Mapping[str, Any]) -> str:
+    """Return every setting, version and hash."""
+    rows = [[name, cell(value)] for name, value in flatten(configuration).items()]
+    return table(['setting', ''], rows, text=True) if rows else ''

@@ -1,0 +1,31 @@
+"""PLY files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moe3d_engine.clouds import write_ply
+from moe3d_engine.errors import ShapeError
+import numpy as np
+import pytest
+
+
+def test_ply_holds_the_points_and_colours_as_binary_little_endian(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    points = rng.normal(size=(5, 3)).astype(np.float32)
+    colors = rng.integers(0, 256, (5, 3), np.uint8)
+
+    write_ply(tmp_path / 'cloud.ply', points, colors)
+
+    header, _, body = (tmp_path / 'cloud.ply').read_bytes().partition(b'end_header\n')
+    assert header.startswith(b'ply\nformat binary_little_endian 1.0\nelement vertex 5\n')
+    assert header.count(b'property float') == header.count(b'property uchar') == 3
+    rows = np.frombuffer(body, np.uint8).reshape(5, 15)
+    np.testing.assert_array_equal(rows[:, :12].copy().view('<f4'), points)
+    np.testing.assert_array_equal(rows[:, 12:], colors)
+
+
+def test_cloud_with_fewer_colours_than_points_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShapeError):
+        write_ply(tmp_path / 'cloud.ply', np.zeros((5, 3), np.float32), np.zeros((4, 3), np.uint8))

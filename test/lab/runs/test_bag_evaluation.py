@@ -1,0 +1,259 @@
+"""A bag judged offline: every frame is accounted for, figures repeat, bad bags are refused."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Collection
+import json
+from pathlib import Path
+from typing import Any
+
+from moe3d_engine.errors import InputError
+from moe3d_engine.intake.messages import Message
+from moe3d_engine.lab.commands import evaluate_bag as command
+from moe3d_engine.lab.runs.bag_run import BagRunOptions
+from moe3d_engine.lab.runs.bag_run import evaluate_bag
+import numpy as np
+import pytest
+
+pytest.importorskip('rosbags')
+pytest.importorskip('scipy')
+
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2 import Writer
+from rosbags.typesys import get_typestore
+from rosbags.typesys import Stores
+
+STORE = get_typestore(Stores.ROS2_HUMBLE)
+TYPES = {name.rsplit('/', 1)[-1]: kind for name, kind in STORE.types.items()}
+HW = (48, 64)
+IMAGE, INFO, DEPTH = '/camera/image_raw', '/camera/camera_info', '/camera/depth/image_raw'
+DEPTH_INFO, POSE = '/camera/depth/camera_info', '/camera/pose'
+PERIOD_NS = 1_000_000_000
+
+
+def header(stamp_ns: int) -> Message:
+    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+    return TYPES['Header'](stamp=TYPES['Time'](sec=sec, nanosec=nanosec), frame_id='cam')
+
+
+def image(stamp_ns: int, encoding: str, pixels: np.ndarray) -> Message:
+    data = np.frombuffer(pixels.tobytes(), np.uint8)
+    height, width = pixels.shape[:2]
+    return TYPES['Image'](header(stamp_ns), height, width, encoding, 0, len(data) // height, data)
+
+
+def info(stamp_ns: int, scale: int = 1) -> Message:
+    """Return the camera_info of pixels `scale` times as fine."""
+    k = np.array([60.0, 0, 32, 0, 60.0, 24, 0, 0, 1]) * scale
+    k[[2, 5]], k[8] = k[[2, 5]] - 0.5, 1.0
+    roi = TYPES['RegionOfInterest'](0, 0, 0, 0, False)
+    return TYPES['CameraInfo'](
+        header(stamp_ns), HW[0] * scale, HW[1] * scale, 'plumb_bob', np.zeros(5), k,
+        np.eye(3).ravel(), np.insert(k, [3, 6, 9], 0.0), 0, 0, roi,
+    )  # fmt: skip
+
+
+def pose(stamp_ns: int, x: float) -> Message:
+    turned = TYPES['Quaternion'](0.0, 0.0, 0.0, 1.0)
+    place = TYPES['Pose'](TYPES['Point'](x, 0.1 * x * x, 0.0), turned)
+    return TYPES['PoseStamped'](header(stamp_ns), place)
+
+
+def write_bag(
+    path: Path,
+    *,
+    count: int = 4,
+    encoding: str = '32FC1',
+    unit: float = 1.0,
+    depth_scale: int = 1,
+    with_depth_info: bool = False,
+    depth_late_ns: int = 0,
+    without: Collection[tuple[str, int]] = (),
+    ballast: int = 0,
+) -> Path:
+    """
+    Write frames of noise before a wall with a box.
+
+    Parameters
+    ----------
+    encoding, unit : of the depth: metres times `unit`.
+    depth_scale : depth has so many times the images' pixels.
+    depth_late_ns : stamps of the depth are so much later.
+    without : (topic, number of the frame) of messages that are missing.
+    ballast : bytes beside each frame; a megabyte fills a chunk of the file.
+    """
+    rng = np.random.default_rng(0)
+    truth = np.full(HW, 3.0, np.float32)
+    truth[10:30, 20:40] = 1.5
+    truth = np.kron(truth * unit, np.ones((depth_scale, depth_scale)))
+    truth = truth.astype(np.uint16 if encoding == '16UC1' else np.float32)
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections: dict[str, Any] = {}
+        for number in range(max(count, 1)):
+            stamp = (10 + number) * PERIOD_NS
+            noise = rng.integers(0, 255, (*HW, 3)).astype(np.uint8)
+            messages = {
+                POSE: pose(stamp, 0.1 * number),
+                INFO: info(stamp),
+                IMAGE: image(stamp, 'rgb8', noise),
+                DEPTH: image(stamp + depth_late_ns, encoding, truth),
+            }
+            if with_depth_info:
+                messages[DEPTH_INFO] = info(stamp + depth_late_ns, depth_scale)
+            if ballast:
+                messages['/ballast'] = image(stamp, 'mono8', np.zeros((1, ballast), np.uint8))
+            for topic, message in messages.items():
+                kind = message.__msgtype__
+                if topic not in connections:
+                    connections[topic] = writer.add_connection(topic, kind, typestore=STORE)
+                if count and (topic, number) not in without:
+                    writer.write(connections[topic], stamp, STORE.serialize_cdr(message, kind))
+    return path
+
+
+def test_every_frame_is_published_or_dropped_and_two_runs_are_equal(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', without=[(INFO, 2)])
+    runs = [evaluate_bag(BagRunOptions(bag)) for _ in range(2)]
+
+    for number, run in enumerate(runs):
+        assert run.record.counts() == {
+            'in': 4, 'published': 3, 'dropped': {'no_camera_info': 1},
+        }  # fmt: skip
+        assert len(run.pictures) == 3
+        run.record.write(tmp_path / f'{number}.json')
+    first, second = (json.loads((tmp_path / f'{n}.json').read_text()) for n in range(2))
+    del first['timings'], second['timings']
+    assert first == second
+    figures = first['summary']['published']
+    assert 0 < figures['abs_rel_median'] < 1
+    assert {'edge_chamfer_m', 'near_surface', 'flying_gt', 'boundary_f1'} <= set(figures)
+    baselines = {'depth edges', 'SOR', 'ROR', 'VGGT percentile', 'DA3 percentile', 'shadow points'}
+    assert baselines | {'agreement'} <= set(first['summary'])
+    assert baselines <= set(runs[0].record.timings['median_ms'])
+
+
+def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip('matplotlib')
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    args = parser.parse_args(['--bag', str(write_bag(tmp_path / 'bag', count=2))])
+    args.weights, args.out, args.json = ['moe3d-small'], tmp_path / 'out', False
+
+    assert command.execute(args) == 0
+
+    assert '2 frames in, 2 published' in capsys.readouterr().out
+    assert (tmp_path / 'out' / 'report.html').stat().st_size > 10_000
+
+
+def test_depth_in_millimetres_as_floats_is_refused(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', unit=1000.0)
+
+    with pytest.raises(InputError, match='looks like millimetres'):
+        evaluate_bag(BagRunOptions(bag))
+
+
+def test_missing_topic_is_refused_with_what_is_there(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=1)
+
+    for asked in ({'image_topic': '/no'}, {'depth_topic': '/no'}, {'pose_topic': '/no'}):
+        with pytest.raises(InputError, match=f'no topic /no.*{IMAGE}'):
+            evaluate_bag(BagRunOptions(bag, **asked))
+
+
+def test_empty_bag_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r'image|topic'):
+        evaluate_bag(BagRunOptions(write_bag(tmp_path / 'bag', count=0)))
+
+
+def test_truncated_bag_is_evaluated_as_far_as_it_goes(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=12, ballast=400_000)
+    file = next(bag.glob('*.mcap'))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    record = evaluate_bag(BagRunOptions(bag)).record
+
+    counts = record.counts()
+    assert counts['in'] == 12
+    assert 0 < counts['published'] < 7
+    assert counts['dropped'] == {'unreadable': 12 - counts['published']}
+    assert record.configuration['lost_bytes'] > 0
+    assert 'ends early' in ' '.join(record.configuration['notes'])
+
+
+def test_truncated_file_without_metadata_keeps_what_can_be_read(tmp_path: Path) -> None:
+    file = next(write_bag(tmp_path / 'bag', count=12, ballast=400_000).glob('*.mcap'))
+    cut = tmp_path / 'cut.mcap'
+    cut.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    record = evaluate_bag(BagRunOptions(cut, frames=2)).record
+
+    assert record.counts() == {'in': 2, 'published': 2, 'dropped': {}}
+    assert record.configuration['lost_bytes'] > 0
+
+
+def test_file_that_ends_before_its_first_message_is_refused(tmp_path: Path) -> None:
+    file = next(write_bag(tmp_path / 'bag').glob('*.mcap'))
+    cut = tmp_path / 'cut.mcap'
+    for size in (0, 4, 30, 3000):
+        cut.write_bytes(file.read_bytes()[:size])
+        with pytest.raises(InputError):
+            evaluate_bag(BagRunOptions(cut))
+
+
+def test_millimetres_as_integers_are_the_same_truth_as_metres(tmp_path: Path) -> None:
+    metres = write_bag(tmp_path / 'metres', count=1)
+    millimetres = write_bag(tmp_path / 'millimetres', count=1, encoding='16UC1', unit=1000.0)
+
+    first, second = (evaluate_bag(BagRunOptions(bag)).record for bag in (metres, millimetres))
+
+    assert first.summary()['published'] == pytest.approx(
+        second.summary()['published'], rel=1e-6, nan_ok=True
+    )
+
+
+def test_depth_of_another_size_is_sampled_by_its_own_camera_info(tmp_path: Path) -> None:
+    same = write_bag(tmp_path / 'same', count=1)
+    fine = write_bag(tmp_path / 'fine', count=1, depth_scale=3, with_depth_info=True)
+
+    first, second = (
+        evaluate_bag(BagRunOptions(bag, depth_topic=DEPTH)).record for bag in (same, fine)
+    )
+
+    figures = [record.summary()['published']['abs_rel_median'] for record in (first, second)]
+    assert figures[0] == pytest.approx(figures[1], rel=0.02)
+
+
+def test_depth_of_another_size_without_camera_info_is_refused(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=1, depth_scale=2)
+
+    with pytest.raises(InputError, match=f'camera_info of its own on {DEPTH_INFO}'):
+        evaluate_bag(BagRunOptions(bag, depth_topic=DEPTH))
+
+
+def test_depth_of_other_stamps_is_no_truth_and_is_counted(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=2, depth_late_ns=5_000_000)
+
+    record = evaluate_bag(BagRunOptions(bag)).record
+
+    assert record.counts()['published'] == 2
+    assert record.sequence['frames_without_truth'] == 2
+    assert set(record.summary()) == {'published', 'before rejection'}
+    assert set(record.summary()['published']) == {'retained', 'aliased'}
+    assert '2 of 2 published frames have no truth' in ' '.join(record.configuration['notes'])
+
+
+def test_frames_without_pose_are_left_out_of_the_trajectory_and_counted(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=5, without=[(POSE, 1)])
+
+    record = evaluate_bag(BagRunOptions(bag)).record
+
+    assert record.counts()['published'] == 5
+    assert record.sequence['frames_without_pose'] == 1
+    assert record.sequence['poses'] == 4
+    assert {'ate_rmse_m', 'auc30', 'acc_mean', 'comp_mean', 'nc_mean'} <= set(record.sequence)
+
+
+def test_pose_of_another_type_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match='PoseStamped'):
+        evaluate_bag(BagRunOptions(write_bag(tmp_path / 'bag', count=1), pose_topic=INFO))
