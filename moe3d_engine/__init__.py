@@ -11,31 +11,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import Moe3dError
-from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 
 if TYPE_CHECKING:
     from moe3d_engine.backends.open import open_backend
-    from moe3d_engine.pipeline import Reconstructor
-    from moe3d_engine.pipeline import ReconstructorConfig
-    from moe3d_engine.views import ViewWindow
+    from moe3d_engine.network import Engine
+    from moe3d_engine.policy import Thresholds
+    from moe3d_engine.scale import ScaleConfig
+    from moe3d_engine.session import Session
+    from moe3d_engine.session import SessionConfig
+    from moe3d_engine.window import WindowConfig
 
 __all__ = [
-    'DepthScale',
+    'Engine',
     'Moe3dError',
     'Reconstruction',
-    'Reconstructor',
-    'ReconstructorConfig',
+    'Scale',
+    'ScaleConfig',
+    'Session',
+    'SessionConfig',
+    'Thresholds',
     'View',
-    'ViewWindow',
+    'WindowConfig',
     'open_backend',
 ]
 
 _LAZY_NAMES = {
-    'Reconstructor': 'moe3d_engine.pipeline',
-    'ReconstructorConfig': 'moe3d_engine.pipeline',
-    'ViewWindow': 'moe3d_engine.views',
+    'Engine': 'moe3d_engine.network',
+    'ScaleConfig': 'moe3d_engine.scale',
+    'Session': 'moe3d_engine.session',
+    'SessionConfig': 'moe3d_engine.session',
+    'Thresholds': 'moe3d_engine.policy',
+    'WindowConfig': 'moe3d_engine.window',
     'open_backend': 'moe3d_engine.backends.open',
 }
 

@@ -15,11 +15,11 @@ from moe3d_engine.geometry.fit import check_same_size
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.resample import maps_on_source
 from moe3d_engine.geometry.resample import SourceMaps
-from moe3d_engine.pipeline import Reconstructor
-from moe3d_engine.types import DepthScale
+from moe3d_engine.session import Session
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import Scale
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
@@ -39,7 +39,7 @@ class SequenceResult:
     intrinsics : (V, 3, 3) float64 in pixels of the images.
     points_world : (N, 3) float32, the cloud at the network's resolution.
     colors : (N, 3) uint8, RGB.
-    depth_scale : whether depths, translations and points are metres.
+    scale : unit of depths, translations and points.
     """
 
     depth_raw: Float32Array
@@ -49,7 +49,7 @@ class SequenceResult:
     intrinsics: Float64Array
     points_world: Float32Array
     colors: UInt8Array
-    depth_scale: DepthScale
+    scale: Scale
 
 
 def plan_windows(num_views: int, max_views: int) -> list[tuple[int, ...]]:
@@ -72,17 +72,17 @@ def plan_windows(num_views: int, max_views: int) -> list[tuple[int, ...]]:
 
 
 def reconstruct_windows(
-    reconstructor: Reconstructor, views: Sequence[View], max_views: int
+    session: Session, views: Sequence[View], max_views: int
 ) -> Iterator[Reconstruction]:
     """Yield the windows that cover all views in order; each view is published once."""
-    reconstructor.reset()
+    session.reset()
     for number, window in enumerate(plan_windows(len(views), max_views)):
         publish = range(1 if number else 0, len(window))  # all windows share the first view
-        yield reconstructor.reconstruct([views[index] for index in window], publish)
+        yield session.reconstruct([views[index] for index in window], publish)
 
 
 def reconstruct_sequence(
-    reconstructor: Reconstructor,
+    session: Session,
     views: Sequence[View],
     max_views: int,
     on_progress: Callable[[int], object] = lambda num_views: None,
@@ -92,7 +92,7 @@ def reconstruct_sequence(
 
     Parameters
     ----------
-    reconstructor : used and left with the last window's state.
+    session : used and left with the last window's state.
     views : V views; the first gives the world's frame.
     max_views : most views in a window. More images are reconstructed in several windows that
         share the first view, so that all poses are in its frame; images that see nothing of what
@@ -113,7 +113,7 @@ def reconstruct_sequence(
     check_same_size(views)
     maps: list[SourceMaps] = []
     poses, intrinsics, clouds = [], [], []
-    for result in reconstruct_windows(reconstructor, views, max_views):
+    for result in reconstruct_windows(session, views, max_views):
         for slot, index in enumerate(result.published):
             source_maps, source_intrinsics = _on_source(result, slot)
             maps.append(source_maps)
@@ -129,7 +129,7 @@ def reconstruct_sequence(
         intrinsics=np.stack(intrinsics),
         points_world=np.concatenate([points for points, _ in clouds]),
         colors=np.concatenate([colors for _, colors in clouds]),
-        depth_scale=result.depth_scale,
+        scale=result.scale,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import field
-from enum import Enum
 from typing import NamedTuple
 from typing import TypeAlias
 
@@ -17,11 +16,54 @@ Float64Array: TypeAlias = NDArray[np.float64]
 UInt8Array: TypeAlias = NDArray[np.uint8]
 
 
-class DepthScale(Enum):
-    """Whether depth and translations are metres or only proportional to metres."""
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """
+    What turns a window's depth into the unit that is published, and how sure that is.
 
-    METRIC = 'metric'
-    RELATIVE = 'relative'
+    Parameters
+    ----------
+    factor : published unit per unit of the network in this window.
+    std : standard deviation of log(factor); inf = nobody has measured it.
+    source : who said so: `network` (metres that the weights have learnt), `fixed` (a factor that
+        the user gave), `none` (the unit of the session's first window).
+    metric : whether the published unit is the metre.
+    """
+
+    factor: float
+    std: float
+    source: str
+    metric: bool
+
+    @property
+    def unit(self) -> str:
+        """Return `metric` or `relative`, as files and diagnostics name it."""
+        return 'metric' if self.metric else 'relative'
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PosePrior:
+    """
+    Where a camera stood, as somebody else than the network knows it.
+
+    Parameters
+    ----------
+    cam_from_world : (4, 4) float64, metres; the world is the source's own.
+    source : who said so, such as `odometry` or `rig`.
+
+    Raises
+    ------
+    ShapeError
+        If the matrix has another shape.
+    """
+
+    cam_from_world: Float64Array
+    source: str
+
+    def __post_init__(self) -> None:
+        """Check the shape once."""
+        if self.cam_from_world.shape != (4, 4):
+            raise ShapeError(f'A pose is a 4x4 matrix; got shape {self.cam_from_world.shape}.')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,11 +79,14 @@ class View:
     stamp_ns : acquisition time in nanoseconds.
     frame_id : name of the camera's optical frame (x right, y down, z forward; REP 103).
     camera : name of the camera in a rig.
+    seen : (H, W) bool, False where a rectified image shows nothing that the camera has seen;
+        None = it has seen every pixel.
+    pose : where the camera stood, if somebody else than the network knows.
 
     Raises
     ------
     ShapeError
-        If `image` or `intrinsics` has another shape or type.
+        If `image`, `intrinsics` or `seen` has another shape or type.
     """
 
     image: UInt8Array
@@ -49,6 +94,8 @@ class View:
     stamp_ns: int = 0
     frame_id: str = ''
     camera: str = 'camera'
+    seen: NDArray[np.bool_] | None = None
+    pose: PosePrior | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes once."""
@@ -59,6 +106,11 @@ class View:
             )
         if self.intrinsics is not None and self.intrinsics.shape != (3, 3):
             raise ShapeError(f'Intrinsics are a 3x3 matrix; got shape {self.intrinsics.shape}.')
+        if self.seen is not None and self.seen.shape != self.image.shape[:2]:
+            raise ShapeError(
+                f'The mask of seen pixels has the size of the image, {self.image.shape[:2]}; got '
+                f'{self.seen.shape}.'
+            )
 
 
 class RawOutputs(NamedTuple):
@@ -75,6 +127,18 @@ class RawOutputs(NamedTuple):
     depth_confidence: Float32Array  # (P, H, W), VGGT's, above 1 and no probability
 
 
+class ViewResult(NamedTuple):
+    """What is published of one view; arrays are those of its Reconstruction."""
+
+    view: View
+    image: UInt8Array  # (H, W, 3), RGB
+    intrinsics: Float64Array  # (3, 3), pixels of `depth`
+    depth_raw: Float32Array  # (H, W)
+    depth: Float32Array  # (H, W)
+    boundary_confidence: Float32Array  # (H, W)
+    cam_from_world: Float64Array  # (4, 4)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Reconstruction:
     """
@@ -82,7 +146,7 @@ class Reconstruction:
 
     Parameters
     ----------
-    views : the V input views, oldest first.
+    views : the V input views, oldest first; several cameras may share a stamp.
     published : indices into `views` of the P published ones.
     image : (P, H, W, 3) uint8, the pixels that belong to the depth pixels.
     intrinsics : (P, 3, 3) float64, pixels of `depth`.
@@ -90,7 +154,8 @@ class Reconstruction:
     depth : (P, H, W) float32; NaN = unknown or rejected, +Inf = beyond range (REP 117).
     boundary_confidence : (P, H, W) float32 in [0, 1]; finite, 0 where `depth` is NaN.
     cam_from_world : (V, 4, 4) float64; the world is the first view's camera frame.
-    depth_scale : whether depth and translations are metres.
+    scale : unit of depth and translations.
+    raw : the network's outputs for the published views, in its own unit.
     timings_ms : duration of each stage.
     """
 
@@ -102,5 +167,22 @@ class Reconstruction:
     depth: Float32Array
     boundary_confidence: Float32Array
     cam_from_world: Float64Array
-    depth_scale: DepthScale
+    scale: Scale
+    raw: RawOutputs
     timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def results(self) -> tuple[ViewResult, ...]:
+        """Return what is published of each published view, in the order of `published`."""
+        return tuple(
+            ViewResult(
+                self.views[index],
+                self.image[slot],
+                self.intrinsics[slot],
+                self.depth_raw[slot],
+                self.depth[slot],
+                self.boundary_confidence[slot],
+                self.cam_from_world[index],
+            )
+            for slot, index in enumerate(self.published)
+        )

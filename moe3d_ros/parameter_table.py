@@ -7,11 +7,12 @@ from typing import NamedTuple
 from typing import TypeAlias
 
 from moe3d_engine.backends.open import BACKEND_NAMES
-from moe3d_engine.node_defaults import DEPTH_MAX_M
-from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
-from moe3d_engine.node_defaults import MAX_VIEWS
-from moe3d_engine.pipeline import ReconstructorConfig
-from moe3d_engine.pipeline import SCALE_SOURCES
+from moe3d_engine.policy import DEPTH_MAX_M
+from moe3d_engine.policy import Thresholds
+from moe3d_engine.scale import SCALE_SOURCES
+from moe3d_engine.scale import ScaleConfig
+from moe3d_engine.window import KEYFRAME_INTERVAL_S
+from moe3d_engine.window import MAX_VIEWS
 
 ParameterValue: TypeAlias = bool | int | float | str
 
@@ -24,10 +25,10 @@ class ParameterRow(NamedTuple):
     text: str
     bounds: tuple[float, float] | None = None
     choices: tuple[str, ...] = ()
-    read_only: bool = True
+    live: bool = False  # may change while the node is configured
 
 
-_DEFAULTS = ReconstructorConfig()
+_KEEP, _SCALE = Thresholds(), ScaleConfig()
 
 # fmt: off
 PARAMETERS = (
@@ -50,24 +51,24 @@ PARAMETERS = (
                  '(.json).'),
     ParameterRow('engine.threads', 0, 'CPU threads of the network; 0 = the runtime chooses.',
                  (0, 1024)),
-    ParameterRow('depth.min_m', _DEFAULTS.depth_min_m, 'Metres; nearer depth becomes NaN.',
-                 read_only=False),
+    ParameterRow('depth.min_m', _KEEP.depth_min_m, 'Metres; nearer depth becomes NaN.',
+                 live=True),
     ParameterRow('depth.max_m', DEPTH_MAX_M, 'Metres; farther depth becomes +Inf, and '
-                 'NaN in the cloud.', read_only=False),
+                 'NaN in the cloud.', live=True),
     ParameterRow('depth.encoding', '32FC1', 'Encoding of the depth image: 32FC1 = metres, '
                  '16UC1 = millimetres with 0 for unknown and for beyond range.',
                  choices=('32FC1', '16UC1')),
     ParameterRow('rejection.enabled', True, 'Reject pixels that lie between two surfaces: depth '
-                 'NaN, confidence 0.', read_only=False),
-    ParameterRow('rejection.min_agreement', _DEFAULTS.min_agreement, 'Share of the mixture that '
-                 'must agree with the depth of a pixel.', (0.0, 1.0), read_only=False),
-    ParameterRow('rejection.min_confidence', _DEFAULTS.min_confidence, 'Boundary confidence that '
-                 'a pixel must reach.', (0.0, 1.0), read_only=False),
-    ParameterRow('scale.source', _DEFAULTS.scale_source, 'Where metres come from: fixed = the '
+                 'NaN, confidence 0.', live=True),
+    ParameterRow('rejection.min_agreement', _KEEP.min_agreement, 'Share of the mixture that '
+                 'must agree with the depth of a pixel.', (0.0, 1.0), live=True),
+    ParameterRow('rejection.min_confidence', _KEEP.min_confidence, 'Boundary confidence that '
+                 'a pixel must reach.', (0.0, 1.0), live=True),
+    ParameterRow('scale.source', _SCALE.source, 'Where metres come from: fixed = the '
                  "network's unit times scale.factor; none = depth is relative and goes out under "
                  'relative_depth; auto = fixed for metric weights, none for others.',
                  choices=SCALE_SOURCES),
-    ParameterRow('scale.factor', _DEFAULTS.scale_factor, 'Metres per unit of the network.'),
+    ParameterRow('scale.factor', _SCALE.factor, 'Metres per unit of the network.'),
     ParameterRow('cloud.organized', True, 'true = height x width points, NaN where unknown; '
                  'false = one row of known points.'),
 )
@@ -83,7 +84,7 @@ def parameters_table() -> str:
             text += f' One of {", ".join(f"`{choice}`" for choice in row.choices)}.'
         if row.bounds is not None:
             text += f' {row.bounds[0]:g} to {row.bounds[1]:g}.'
-        changes = '' if row.read_only else 'yes'
+        changes = 'yes' if row.live else ''
         lines.append(f'| `{row.name}` | `{_yaml(row.default)}` | {changes} | {text} |')
     return '\n'.join(lines) + '\n'
 

@@ -8,7 +8,10 @@ import re
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import ConfigError
-from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_engine.policy import Thresholds
+from moe3d_engine.scale import ScaleConfig
+from moe3d_engine.session import SessionConfig
+from moe3d_engine.window import WindowConfig
 from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import ParameterValue
 
@@ -24,14 +27,12 @@ class NodeConfig:
     transport: str
     reliability: str
     camera_info_timeout_s: float
-    max_views: int
-    keyframe_interval_s: float
     backend: str
     weights: str
     threads: int | None
     depth_encoding: str
     organized_cloud: bool
-    reconstructor: ReconstructorConfig
+    session: SessionConfig
 
 
 def declare_parameters(node: Node) -> None:
@@ -41,7 +42,7 @@ def declare_parameters(node: Node) -> None:
     from rcl_interfaces.msg import ParameterDescriptor
 
     for row in PARAMETERS:
-        descriptor = ParameterDescriptor(description=row.text, read_only=row.read_only)
+        descriptor = ParameterDescriptor(description=row.text)
         if row.choices:
             descriptor.additional_constraints = f'One of {", ".join(row.choices)}.'
         if row.bounds is not None and isinstance(row.default, int):
@@ -56,6 +57,32 @@ def declare_parameters(node: Node) -> None:
 def read_parameters(node: Node) -> dict[str, ParameterValue]:
     """Return the present value of each parameter of the table."""
     return {row.name: node.get_parameter(row.name).value for row in PARAMETERS}
+
+
+def check_change(
+    present: Mapping[str, ParameterValue],
+    proposed: Mapping[str, ParameterValue],
+    *,
+    configured: bool,
+) -> None:
+    """
+    Check that parameters may change now: all of them before `configure`, thresholds at any time.
+
+    Raises
+    ------
+    ConfigError
+        If one is fixed while the node is configured; says what to do.
+    """
+    fixed = [
+        row.name
+        for row in PARAMETERS
+        if not row.live and row.name in proposed and proposed[row.name] != present[row.name]
+    ]
+    if configured and fixed:
+        raise ConfigError(
+            f'{", ".join(fixed)} can change only while the node is unconfigured. Call cleanup, '
+            f'set the parameter, then configure.'
+        )
 
 
 def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
@@ -84,19 +111,22 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         transport=str(values['input.transport']),
         reliability=str(values['input.reliability']),
         camera_info_timeout_s=float(values['camera_info.timeout_s']),
-        max_views=int(values['window.max_views']),
-        keyframe_interval_s=float(values['window.keyframe_interval_s']),
         backend=str(values['engine.backend']),
         weights=str(values['engine.weights']),
         threads=int(values['engine.threads']) or None,
         depth_encoding=str(values['depth.encoding']),
         organized_cloud=bool(values['cloud.organized']),
-        reconstructor=ReconstructorConfig(
-            depth_min_m=float(values['depth.min_m']),
-            depth_max_m=float(values['depth.max_m']),
-            min_agreement=float(values['rejection.min_agreement']) if rejects else 0.0,
-            min_confidence=float(values['rejection.min_confidence']) if rejects else 0.0,
-            scale_source=str(values['scale.source']),
-            scale_factor=float(values['scale.factor']),
+        session=SessionConfig(
+            WindowConfig(
+                max_views=int(values['window.max_views']),
+                keyframe_interval_s=float(values['window.keyframe_interval_s']),
+            ),
+            Thresholds(
+                depth_min_m=float(values['depth.min_m']),
+                depth_max_m=float(values['depth.max_m']),
+                min_agreement=float(values['rejection.min_agreement']) if rejects else 0.0,
+                min_confidence=float(values['rejection.min_confidence']) if rejects else 0.0,
+            ),
+            ScaleConfig(str(values['scale.source']), float(values['scale.factor'])),
         ),
     )

@@ -124,20 +124,22 @@ def _check_weights() -> str:
 def _check_inference() -> str:
     """Reconstruct two synthetic views with the default backend and time the second time."""
     from moe3d_engine.backends.open import open_backend
-    from moe3d_engine.pipeline import Reconstructor
+    from moe3d_engine.network import Engine
+    from moe3d_engine.session import Session
     from moe3d_engine.types import View
     import numpy as np
 
-    reconstructor = Reconstructor(open_backend('auto', WEIGHTS))
+    engine = Engine(open_backend('auto', WEIGHTS))
     try:
-        height, width = reconstructor.backend.spec.input_hw
+        session = Session(engine)
+        height, width = engine.spec.input_hw
         noise = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
         views = [View(image) for image in noise]
-        reconstructor.reconstruct(views)  # the first call also warms up
-        reconstructor.reset()
+        session.reconstruct(views)  # the first call also warms up
+        session.reset()
         start = time.perf_counter()
-        reconstructor.reconstruct(views)
+        session.reconstruct(views)
         elapsed_ms = 1e3 * (time.perf_counter() - start)
-        return f'{reconstructor.backend.name}: {elapsed_ms:.0f} ms for 2 views of {width}x{height}'
+        return f'{engine.name}: {elapsed_ms:.0f} ms for 2 views of {width}x{height}'
     finally:
-        reconstructor.close()
+        engine.close()

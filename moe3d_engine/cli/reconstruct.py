@@ -61,30 +61,32 @@ def execute(args: argparse.Namespace) -> int:
     views = read_views(args.inputs, parse_intrinsics(args.intrinsics), args.topic, args.every)
 
     from moe3d_engine.backends.open import open_backend
-    from moe3d_engine.pipeline import Reconstructor
-    from moe3d_engine.pipeline import ReconstructorConfig
+    from moe3d_engine.network import Engine
+    from moe3d_engine.policy import Thresholds
     from moe3d_engine.sequence import reconstruct_sequence
+    from moe3d_engine.session import Session
+    from moe3d_engine.session import SessionConfig
     import numpy as np
     from tqdm import tqdm
 
-    keep_all = ReconstructorConfig(min_agreement=0.0, min_confidence=0.0)
-    backend = open_backend(args.backend, args.weights)
-    reconstructor = Reconstructor(backend, keep_all if args.no_rejection else None)
-    max_views = args.max_views or backend.spec.max_views
+    keep_all = SessionConfig(thresholds=Thresholds(min_agreement=0.0, min_confidence=0.0))
+    engine = Engine(open_backend(args.backend, args.weights))
+    session = Session(engine, keep_all if args.no_rejection else None)
+    max_views = args.max_views or engine.spec.max_views
     try:
         with tqdm(total=len(views), unit='view', disable=None) as progress:
-            result = reconstruct_sequence(reconstructor, views, max_views, progress.update)
+            result = reconstruct_sequence(session, views, max_views, progress.update)
     finally:
-        reconstructor.close()
+        engine.close()
     write_result(args.out, result)
     seen = np.isfinite(result.depth_raw)
     summary = {
         'out': str(args.out),
         'views': len(views),
         'image_hw': list(result.depth.shape[1:]),
-        'backend': backend.name,
-        'weights': backend.spec.name,
-        'depth_scale': result.depth_scale.value,
+        'backend': engine.name,
+        'weights': engine.spec.name,
+        'depth_scale': result.scale.unit,
         'median_depth': round(float(np.median(result.depth_raw[seen])), 4),
         'kept_share': round(np.count_nonzero(np.isfinite(result.depth)) / seen.sum(), 4),
         'points': len(result.points_world),
@@ -169,5 +171,5 @@ def write_result(path: Path, result: SequenceResult) -> None:
         boundary_confidence=result.boundary_confidence,
         cam_from_world=result.cam_from_world,
         intrinsics=result.intrinsics,
-        depth_scale=np.array(result.depth_scale.value),
+        depth_scale=np.array(result.scale.unit),
     )

@@ -11,7 +11,10 @@ Intrinsics, rigid transforms and VGGT's pose encoding; the conventions of the pa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
 from numpy.typing import ArrayLike
@@ -89,6 +92,35 @@ def intrinsics_from_fov(
     intrinsics[..., 1, 2] = (height - 1) / 2
     intrinsics[..., 2, 2] = 1.0
     return intrinsics
+
+
+def intrinsics_of(
+    known: Sequence[Float64Array | None], pose_encoding: Float32Array, image_hw: tuple[int, int]
+) -> Float64Array:
+    """
+    Return each view's intrinsics: its own, or the network's where the camera is not calibrated.
+
+    Parameters
+    ----------
+    known : V matrices (3, 3) in pixels of the network's input, or None.
+    pose_encoding : (V, 9), of which fov_h, fov_w in rad are read where `known` is None.
+    image_hw : (H, W) of the network's input.
+
+    Returns
+    -------
+    (V, 3, 3) float64.
+
+    Raises
+    ------
+    ShapeError
+        If the network's field of view is needed and is no angle between 0 and pi.
+    """
+    return np.stack(
+        [
+            intrinsics_from_fov(encoding[7], encoding[8], image_hw) if own is None else own
+            for own, encoding in zip(known, pose_encoding, strict=True)
+        ]
+    )
 
 
 def fov_from_intrinsics(

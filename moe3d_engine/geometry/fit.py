@@ -14,6 +14,7 @@ from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Fit(NamedTuple):
@@ -31,6 +32,7 @@ class FittedView(NamedTuple):
     image: UInt8Array  # (H, W, 3), RGB
     intrinsics: Float64Array | None  # (3, 3) in pixels of `image`
     fitted_from_source: Float64Array  # (3, 3), homogeneous pixels; invertible
+    seen: NDArray[np.bool_] | None  # (H, W), False where no camera pixel lies; None = all seen
 
 
 def fit_geometry(source_hw: tuple[int, int], input_hw: tuple[int, int]) -> Fit:
@@ -85,7 +87,11 @@ def fitted_view(view: View, image: UInt8Array) -> FittedView:
     """
     fitted_from_source = fit_geometry(view.image.shape[:2], image.shape[:2]).fitted_from_source
     intrinsics = None if view.intrinsics is None else fitted_from_source @ view.intrinsics
-    return FittedView(image, intrinsics, fitted_from_source)
+    seen = None
+    if view.seen is not None:
+        mask = np.repeat(255 * view.seen.astype(np.uint8)[..., None], 3, axis=2)
+        seen = fit_view(View(mask), image.shape[:2]).image[..., 0] == 255
+    return FittedView(image, intrinsics, fitted_from_source, seen)
 
 
 def resampling_matrices(

@@ -1,17 +1,18 @@
-"""The node's publishers: what is published of a reconstruction, and whether anybody listens."""
+"""The publishers of a camera's depth: what is published of a view, and whether anybody listens."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from moe3d_engine.errors import ConfigError
-from moe3d_engine.types import DepthScale
-from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import ViewResult
 from moe3d_ros.outputs.messages import to_camera_info
 from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.outputs.messages import to_depth_image
 from moe3d_ros.outputs.messages import to_image
+from moe3d_ros.outputs.messages import to_stamp
 from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.topics import output_topics
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.qos import QoSProfile
@@ -23,7 +24,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
 
-class Outputs:
+class DepthOutputs:
     """
     The lifecycle publishers of one camera.
 
@@ -33,7 +34,7 @@ class Outputs:
     ----------
     node : owns the publishers.
     config : names and formats.
-    depth_scale : whether depth will be metres.
+    metric : whether depth will be metres.
 
     Raises
     ------
@@ -41,9 +42,8 @@ class Outputs:
         If relative depth is to be published in millimetres.
     """
 
-    def __init__(self, node: LifecycleNode, config: NodeConfig, depth_scale: DepthScale) -> None:
-        is_metric = depth_scale is DepthScale.METRIC
-        if not is_metric and config.depth_encoding != '32FC1':
+    def __init__(self, node: LifecycleNode, config: NodeConfig, *, metric: bool) -> None:
+        if not metric and config.depth_encoding != '32FC1':
             raise ConfigError(
                 f'depth.encoding {config.depth_encoding} means millimetres, but depth is relative '
                 f'with these weights and this scale.source. Use 32FC1, or scale.source fixed.'
@@ -51,38 +51,34 @@ class Outputs:
         self._node = node
         self._config = config
         self._publishers: list[LifecyclePublisher] = []
-        depth = f'~/{config.camera}/{"depth" if is_metric else "relative_depth"}'
-        self._depth = self._create(Image, f'{depth}/image_rect')
-        self._info = self._create(CameraInfo, f'{depth}/camera_info')
-        self._confidence = self._create(Image, f'~/{config.camera}/boundary_confidence')
-        self._color = self._create(Image, f'~/{config.camera}/color/image_rect')
-        self._cloud = self._create(PointCloud2, f'~/{config.camera}/points') if is_metric else None
+        topics = output_topics(config.camera, metric=metric)
+        self._depth = self._create(Image, topics.depth)
+        self._info = self._create(CameraInfo, topics.camera_info)
+        self._confidence = self._create(Image, topics.boundary_confidence)
+        self._color = self._create(Image, topics.color)
+        self._cloud = self._create(PointCloud2, topics.points) if metric else None
 
     def wanted(self) -> bool:
         """Return whether anybody listens to any output."""
         return any(publisher.get_subscription_count() for publisher in self._publishers)
 
-    def publish(self, header: Header, reconstruction: Reconstruction) -> None:
-        """
-        Publish the newest published view of a reconstruction to those who listen.
-
-        Parameters
-        ----------
-        header : of the image; all messages get it as it is.
-        """
-        depth, confidence = reconstruction.depth[-1], reconstruction.boundary_confidence[-1]
-        image, intrinsics = reconstruction.image[-1], reconstruction.intrinsics[-1]
+    def publish(self, result: ViewResult) -> None:
+        """Publish a view to those who listen; all messages get stamp and frame of its image."""
+        header = Header(stamp=to_stamp(result.view.stamp_ns), frame_id=result.view.frame_id)
+        depth, confidence = result.depth, result.boundary_confidence
         if self._info.get_subscription_count():
-            self._info.publish(to_camera_info(header, intrinsics, depth.shape))
+            self._info.publish(to_camera_info(header, result.intrinsics, depth.shape))
         if self._depth.get_subscription_count():
             self._depth.publish(to_depth_image(header, depth, self._config.depth_encoding))
         if self._confidence.get_subscription_count():
             self._confidence.publish(to_image(header, confidence, '32FC1'))
         if self._color.get_subscription_count():
-            self._color.publish(to_image(header, image, 'rgb8'))
+            self._color.publish(to_image(header, result.image, 'rgb8'))
         if self._cloud is not None and self._cloud.get_subscription_count():
             organized = self._config.organized_cloud
-            self._cloud.publish(to_cloud(header, depth, intrinsics, image, confidence, organized))
+            self._cloud.publish(
+                to_cloud(header, depth, result.intrinsics, result.image, confidence, organized)
+            )
 
     def destroy(self) -> None:
         """Destroy the publishers; a second call does nothing."""

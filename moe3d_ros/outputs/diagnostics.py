@@ -12,10 +12,12 @@ from typing import NamedTuple
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_msgs.msg import KeyValue
-from moe3d_engine.backend import Backend
-from moe3d_engine.camera_stream import DropReason
-from moe3d_engine.camera_stream import RestartReason
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DropReason
+from moe3d_engine.intake.drops import RestartReason
+from moe3d_engine.network import Engine
 from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.topics import DIAGNOSTICS
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from std_msgs.msg import Header
@@ -51,12 +53,12 @@ class Statistics:
         with self._lock:
             self._frames_in += 1
 
-    def add_drop(self, reason: DropReason, text: str = '') -> None:
+    def add_drop(self, drop: Drop) -> None:
         """Count a dropped image; a text says that something is wrong, and what."""
         with self._lock:
-            self._drops[reason] += 1
-            if text:
-                self.last_problem = Problem(reason, text, time.monotonic())
+            self._drops[drop.reason] += 1
+            if drop.text:
+                self.last_problem = Problem(drop.reason, drop.text, time.monotonic())
 
     def add_restart(self, reason: RestartReason) -> None:
         """Count a new beginning of the window."""
@@ -103,24 +105,24 @@ class HealthReport:
     Parameters
     ----------
     node : owns the publisher, which also works while the node is inactive.
-    config, backend : what the node runs with.
+    config, engine : what the node runs with.
     statistics : what has happened to the frames.
     """
 
     def __init__(
-        self, node: LifecycleNode, config: NodeConfig, backend: Backend, statistics: Statistics
+        self, node: LifecycleNode, config: NodeConfig, engine: Engine, statistics: Statistics
     ) -> None:
         self._node = node
-        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self._name = f'{node.get_fully_qualified_name()}: {config.camera}'
         self._statistics = statistics
-        scale = config.reconstructor
+        scale = config.session.scale.scale(metric_weights=engine.spec.metric)
         self._settings = {
-            'backend': backend.name,
-            'weights': backend.spec.name,
-            'scale.source': scale.scale_source,
-            'scale.factor': f'{scale.scale_factor:g}',
-            'scale.unit': scale.depth_scale(backend.spec.metric).value,
+            'backend': engine.name,
+            'weights': engine.spec.name,
+            'scale.source': config.session.scale.source,
+            'scale.factor': f'{config.session.scale.factor:g}',
+            'scale.unit': scale.unit,
         }
 
     def publish(self, state: str, silent: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from builtin_interfaces.msg import Time
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
@@ -30,6 +31,12 @@ def fill_data(message: Image | PointCloud2, array: NDArray[Any]) -> None:
     numpy: 400 ms instead of 0.5 for a 1080p depth image.
     """
     message.data.frombytes(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def to_stamp(nanoseconds: int) -> Time:
+    """Return a time in nanoseconds as a message."""
+    sec, nanosec = divmod(nanoseconds, 1_000_000_000)
+    return Time(sec=sec, nanosec=nanosec)
 
 
 def to_image(header: Header, array: NDArray[Any], encoding: str) -> Image:

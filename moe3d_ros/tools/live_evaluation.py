@@ -24,11 +24,8 @@ from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
 from moe3d_engine.lab.runs.bag_run import hash_bag
 from moe3d_engine.lab.runs.versions import versions
-from moe3d_ros.tools.demo.report import machine
-from moe3d_ros.tools.demo.report import node_figures
-from moe3d_ros.tools.drop_log import account_for
-from moe3d_ros.tools.drop_log import NOT_RECORDED
-from moe3d_ros.tools.drop_log import read_drops
+from moe3d_ros.tools.accounting import account_for
+from moe3d_ros.tools.accounting import NOT_RECORDED
 from moe3d_ros.tools.node_process import bag_parameters
 from moe3d_ros.tools.node_process import isolate
 from moe3d_ros.tools.node_process import NodeRun
@@ -36,6 +33,9 @@ from moe3d_ros.tools.node_process import NodeRunResult
 from moe3d_ros.tools.node_process import Parameters
 from moe3d_ros.tools.node_process import play_into_node
 from moe3d_ros.tools.node_process import remove_recorded
+from moe3d_ros.tools.recorded import read_drops
+from moe3d_ros.tools.run_figures import machine
+from moe3d_ros.tools.run_figures import node_figures
 from moe3d_ros.tools.stream_times import stream_times
 from moe3d_ros.tools.stream_times import StreamTimes
 import numpy as np
@@ -203,8 +203,8 @@ def _run(node_run: NodeRun) -> LiveRun:
     messages = read_messages(node_run.bag, [image])
     stamps = [serialized_stamp_ns(message.data) for message in messages]
     times = stream_times(node_run.output, image, node_run.bag, result.sent, node_run.rate)
+    named = read_drops(node_run.output)
     remove_recorded(node_run.output)
-    named = read_drops(node_run.log)
     run = LiveRun(result, times, stamps[: result.sent.sent[image]], named)
     account_for(run.stamps, run.times.latency_ms, run.dropped, run.named)
     return run

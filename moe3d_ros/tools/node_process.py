@@ -30,14 +30,15 @@ from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.process_usage import Usage
 from moe3d_ros.process_usage import UsageMonitor
-from moe3d_ros.tools.demo.frames import DEPTH_TOPICS
-from moe3d_ros.tools.demo.frames import PREFIX
+from moe3d_ros.tools.recorded import DROPS
+from moe3d_ros.tools.recorded import NODE
+from moe3d_ros.tools.recorded import OUTPUTS
 from moe3d_ros.tools.recorder import Recorder
 from moe3d_ros.tools.replay import ReplaySummary
+from moe3d_ros.topics import DIAGNOSTICS
 
 logger = logging.getLogger(__name__)
 
-DIAGNOSTICS = '/diagnostics'
 START_TIMEOUT_S = 90.0  # the node loads and warms up its network
 SETTLE_TIMEOUT_S = 60.0  # the node works off what it has; slow on a busy machine
 SILENCE_S = 4.0  # no change in the node's counts for so long = nothing more will come
@@ -74,7 +75,7 @@ class NodeRun:
 
     @property
     def log(self) -> Path:
-        """What the node has said, at debug level."""
+        """What the node has said."""
         return self.folder / 'node.log'
 
 
@@ -124,7 +125,7 @@ def play_into_node(run: NodeRun) -> NodeRunResult:
     remove_recorded(run.output)
 
     def wanted(topic: str) -> bool:
-        return topic.startswith(f'{PREFIX}/') or topic == DIAGNOSTICS
+        return topic.startswith(f'{NODE}/') or topic == DIAGNOSTICS
 
     with (
         _node(run) as node,
@@ -191,8 +192,7 @@ class _NodeProcess:
 def _node(run: NodeRun) -> Iterator[_NodeProcess]:
     """Start the node on a camera's topics; it does not outlive the block."""
     camera = run.camera
-    # At debug level the node names each image that it drops; see drop_log.
-    command = _moe3d('run', '--ros-args', '--log-level', 'moe3d:=debug')
+    command = _moe3d('run', '--ros-args')
     for name, value in run.parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']
     base = camera.image.removesuffix('/compressed')
@@ -225,8 +225,9 @@ def _wait_for_outputs(recorder: Recorder, node: _NodeProcess) -> None:
     """Return once the node's depth and diagnostics are being recorded."""
 
     def ready() -> bool:
-        has_depth = any(topic in recorder.topics for topic in DEPTH_TOPICS.values())
-        return node.ended or (has_depth and DIAGNOSTICS in recorder.latest)
+        has_depth = any(names.depth in recorder.topics for names in OUTPUTS.values())
+        has_drops = DROPS in recorder.topics
+        return node.ended or (has_depth and has_drops and DIAGNOSTICS in recorder.latest)
 
     in_time = recorder.spin_until(ready, START_TIMEOUT_S)
     if node.ended:
@@ -279,11 +280,12 @@ class _Settled:
         self.diagnostics = values
         received, published = int(values['frames_in']), int(values['published'])
         dropped = sum(int(v) for key, v in values.items() if key.startswith('dropped.'))
-        recorded = max(self._recorder.counts[topic] for topic in DEPTH_TOPICS.values())
-        counts = (received, published, dropped, recorded)
+        recorded = max(self._recorder.counts[names.depth] for names in OUTPUTS.values())
+        named = self._recorder.counts[DROPS]
+        counts = (received, published, dropped, recorded, named)
         self._num_unchanged = self._num_unchanged + 1 if counts == self._last_counts else 0
         self._last_counts = counts
-        complete = received == self._sent_images and recorded == published
+        complete = (received, published, dropped) == (self._sent_images, recorded, named)
         idle = self._num_unchanged >= SILENCE_S
         return received == published + dropped and (complete or idle)
 

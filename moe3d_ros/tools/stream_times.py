@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from moe3d_engine.bags.reader import read_messages
 from moe3d_engine.bags.reader import serialized_stamp_ns
-from moe3d_ros.tools.demo.frames import published_depth_topic
+from moe3d_ros.tools.recorded import recorded_topics
 from moe3d_ros.tools.replay import ReplaySummary
 import numpy as np
 
@@ -39,7 +39,7 @@ def stream_times(
     InputError
         If nothing was published.
     """
-    depth_topic, _ = published_depth_topic(output)
+    depth_topic = recorded_topics(output)[0].depth
     received_ns = {
         serialized_stamp_ns(message.data): message.log_ns
         for message in read_messages(output, [depth_topic])

@@ -278,12 +278,13 @@ def test_newest_plans_of_any_precision_are_taken(
 def test_pipeline_on_the_gpu_is_that_of_the_cpu(
     backend: TensorRtBackend, reference: Backend
 ) -> None:
-    from moe3d_engine.pipeline import Reconstructor
+    from moe3d_engine.network import Engine
+    from moe3d_engine.session import Session
 
     views = [View(image) for image in camera_images(3, (112, 140))]
 
-    ours = Reconstructor(backend).reconstruct(views, [2])
-    theirs = Reconstructor(reference).reconstruct(views, [2])
+    ours = Session(Engine(backend)).reconstruct(views, [2])
+    theirs = Session(Engine(reference)).reconstruct(views, [2])
 
     # A grey level of difference in the image is allowed, and moves depth a little.
     assert np.median(np.abs(ours.depth_raw / theirs.depth_raw - 1)) < 0.01

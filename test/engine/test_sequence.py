@@ -6,10 +6,10 @@ from typing import Any
 
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
-from moe3d_engine.pipeline import Reconstructor
+from moe3d_engine.network import Engine
 from moe3d_engine.sequence import plan_windows
 from moe3d_engine.sequence import reconstruct_sequence
-from moe3d_engine.types import DepthScale
+from moe3d_engine.session import Session
 from moe3d_engine.types import View
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_more_views_than_a_window_holds_come_out_in_order(fake_backend: type[Any
     backend = fake_backend()
     progress: list[int] = []
 
-    result = reconstruct_sequence(Reconstructor(backend), make_views(9), 4, progress.append)
+    result = reconstruct_sequence(Session(Engine(backend)), make_views(9), 4, progress.append)
 
     np.testing.assert_allclose(result.depth[:, 30, 50], 1.0 + 0.2 * np.arange(9), atol=0.01)
     assert result.depth.shape == result.depth_raw.shape == (9, 60, 98)
@@ -54,32 +54,32 @@ def test_more_views_than_a_window_holds_come_out_in_order(fake_backend: type[Any
     np.testing.assert_array_equal(result.cam_from_world[0], np.eye(4))
     assert sum(progress) == 9
     assert backend.num_encoded == 9
-    assert result.depth_scale is DepthScale.METRIC
+    assert result.scale.metric
 
 
 def test_relative_windows_share_one_unit(fake_backend: type[Any]) -> None:
     backend = fake_backend(metric=False, units=(1.0, 4.0, 0.5))
 
-    result = reconstruct_sequence(Reconstructor(backend), make_views(9), 4)
+    result = reconstruct_sequence(Session(Engine(backend)), make_views(9), 4)
 
     np.testing.assert_allclose(result.depth[:, 30, 50], 1.0 + 0.2 * np.arange(9), atol=0.01)
-    assert result.depth_scale is DepthScale.RELATIVE
+    assert not result.scale.metric
 
 
 def test_known_intrinsics_come_back_on_the_source_pixels(fake_backend: type[Any]) -> None:
-    result = reconstruct_sequence(Reconstructor(fake_backend()), make_views(2), 4)
+    result = reconstruct_sequence(Session(Engine(fake_backend())), make_views(2), 4)
 
     np.testing.assert_allclose(result.intrinsics, [INTRINSICS] * 2)
 
 
 def test_estimated_intrinsics_centre_on_the_source_image(fake_backend: type[Any]) -> None:
-    result = reconstruct_sequence(Reconstructor(fake_backend()), make_views(1, known=False), 4)
+    result = reconstruct_sequence(Session(Engine(fake_backend())), make_views(1, known=False), 4)
 
     np.testing.assert_allclose(result.intrinsics[0, :2, 2], [48.5, 29.5])
 
 
 def test_cloud_holds_the_points_of_all_views_in_the_first_frame(fake_backend: type[Any]) -> None:
-    result = reconstruct_sequence(Reconstructor(fake_backend()), make_views(3), 4)
+    result = reconstruct_sequence(Session(Engine(fake_backend())), make_views(3), 4)
 
     assert result.points_world.shape == (3 * 28 * 42, 3)
     assert result.colors.shape == result.points_world.shape
@@ -90,4 +90,4 @@ def test_cloud_holds_the_points_of_all_views_in_the_first_frame(fake_backend: ty
 
 def test_nothing_to_reconstruct_is_refused(fake_backend: type[Any]) -> None:
     with pytest.raises(ShapeError, match='at least 1 view'):
-        reconstruct_sequence(Reconstructor(fake_backend()), [], 4)
+        reconstruct_sequence(Session(Engine(fake_backend())), [], 4)

@@ -8,8 +8,10 @@ from moe3d_engine.geometry.boundary import MARGIN
 from moe3d_engine.geometry.boundary import RADIUS_PX
 from moe3d_engine.geometry.boundary import snap_to_surfaces
 from moe3d_engine.lab.metrics.flying_points import flying_points
-from moe3d_engine.pipeline import Reconstructor
-from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_engine.network import Engine
+from moe3d_engine.policy import Thresholds
+from moe3d_engine.session import Session
+from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import View
 import numpy as np
@@ -109,13 +111,13 @@ def ramp_view() -> View:
 
 
 @pytest.mark.parametrize(('min_agreement', 'snaps'), [(0.5, True), (0.0, False)])
-def test_pipeline_snaps_unless_rejection_is_off(
+def test_session_snaps_unless_rejection_is_off(
     fake_backend: type[Any], min_agreement: float, snaps: bool
 ) -> None:
     backend = fake_backend(metric=False)
-    config = ReconstructorConfig(min_agreement=min_agreement)
+    config = SessionConfig(thresholds=Thresholds(min_agreement=min_agreement))
 
-    result = Reconstructor(backend, config).reconstruct([ramp_view()])
+    result = Session(Engine(backend), config).reconstruct([ramp_view()])
 
     assert len(np.unique(result.depth_raw)) == 3
     assert len(np.unique(result.depth)) == (2 if snaps else 3)

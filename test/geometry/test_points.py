@@ -8,7 +8,7 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.cameras import rotation_from_quaternion
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
-from moe3d_engine.geometry.scale import align_to_previous
+from moe3d_engine.scale import align_to_previous
 import numpy as np
 import pytest
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.tools.drop_log import read_drops
-from rclpy.logging import LoggingSeverity
+from diagnostic_msgs.msg import DiagnosticArray
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DropReason
+from moe3d_ros.outputs.drops import from_event
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
@@ -214,13 +215,9 @@ def test_unforeseen_exception_of_a_frame_does_not_end_the_worker(
 
 
 def test_busy_engine_gets_the_newest_image_and_all_are_accounted_for(
-    live_rig: Rig,
-    image_message: MakeMessage,
-    info_message: MakeMessage,
-    capfd: pytest.CaptureFixture[str],
-    tmp_path: Path,
+    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
 ) -> None:
-    live_rig.node.get_logger().set_level(LoggingSeverity.DEBUG)
+    events = live_rig.listen(DiagnosticArray, '/moe3d/drops')
     depths = live_rig.received['/moe3d/camera/depth/image_rect']
     backend = live_rig.backend
     backend.entered.clear()
@@ -241,6 +238,6 @@ def test_busy_engine_gets_the_newest_image_and_all_are_accounted_for(
     assert live_rig.num_done == live_rig.count('frames_in') == 5
     stamp = depths[-1].header.stamp
     assert stamp.sec * SECOND_NS + stamp.nanosec == newest
-    log = tmp_path / 'log'
-    log.write_text(capfd.readouterr().err)
-    assert read_drops(log) == {dropped: ['busy'] for dropped in waiting[:-1]}
+    live_rig.wait_until(lambda: len(events) == 3)
+    drops = [from_event(event) for event in events]
+    assert drops == [Drop(DropReason.BUSY, dropped) for dropped in waiting[:-1]]

@@ -10,8 +10,12 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-import moe3d_ros.node
+from diagnostic_msgs.msg import DiagnosticArray
+from moe3d_engine.intake.drops import DropReason
+import moe3d_ros.active
+from moe3d_ros.outputs.drops import from_event
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 
 # What the fixtures of conftest.py make.
@@ -105,7 +109,7 @@ def test_wrong_numbers_at_warm_up_leave_node_unconfigured(
         ({'window__max_views': 5}, 'takes at most 4 views'),
         ({'camera__name': 'two words'}, 'camera.name'),
         ({'input__transport': 'theora'}, 'input.transport is one of raw, compressed'),
-        ({'depth__min_m': 3.0, 'depth__max_m': 2.0}, 'depth_min_m < depth_max_m'),
+        ({'depth__min_m': 3.0, 'depth__max_m': 2.0}, 'depth.min_m < depth.max_m'),
         ({'scale__source': 'none', 'depth__encoding': '16UC1'}, 'means millimetres'),
     ],
 )
@@ -161,7 +165,7 @@ def test_inference_that_never_ends_is_given_up_without_closing_its_backend(
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(moe3d_ros.node, 'WORKER_TIMEOUT_S', 0.2)
+    monkeypatch.setattr(moe3d_ros.active, 'WORKER_TIMEOUT_S', 0.2)
     backend = live_rig.backend
     backend.entered.clear()
     backend.free.clear()
@@ -190,3 +194,35 @@ def test_node_publishes_again_after_it_was_inactive(
     depths = live_rig.received['/moe3d/camera/depth/image_rect']
     live_rig.wait_until(lambda: len(depths) == 2)
     assert all(isinstance(depth, Image) for depth in depths)
+
+
+def test_parameters_are_read_at_configure_and_fixed_until_cleanup(rig: Rig) -> None:
+    def set_encoding(value: str) -> Message:
+        return rig.node.set_parameters([Parameter('depth.encoding', value=value)])[0]
+
+    assert set_encoding('16UC1').successful
+    rig.start()
+    refused = set_encoding('32FC1')
+    assert not refused.successful
+    assert 'depth.encoding' in refused.reason
+    assert 'cleanup' in refused.reason
+    assert set_encoding('16UC1').successful  # it stays as it is
+    rig.node.trigger_deactivate()
+    rig.node.trigger_cleanup()
+
+    assert set_encoding('32FC1').successful
+
+
+def test_each_drop_is_an_event_with_stamp_and_reason(
+    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
+) -> None:
+    events = live_rig.listen(DiagnosticArray, '/moe3d/drops')
+    bad = image_message()
+    bad.encoding = 'nonsense'
+
+    live_rig.send_and_wait(bad, info_message())
+
+    live_rig.wait_until(lambda: len(events) == 1)
+    drop = from_event(events[0])
+    assert (drop.reason, drop.stamp_ns) == (DropReason.BAD_IMAGE, live_rig.stamp_ns)
+    assert 'nonsense' in drop.text

@@ -258,7 +258,7 @@ def test_thresholds_change_while_the_node_runs_and_nothing_else_does(
 
     assert accepted[0].successful
     assert not contradicting[0].successful
-    assert 'depth_min_m < depth_max_m' in contradicting[0].reason
+    assert 'depth.min_m < depth.max_m' in contradicting[0].reason
     assert not read_only[0].successful
     assert np.isnan(as_array(depths[0], np.float32)).all()
     np.testing.assert_allclose(as_array(depths[1], np.float32), 1.8, rtol=1e-5)

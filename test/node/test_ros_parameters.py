@@ -12,7 +12,8 @@ pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
-from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_engine.policy import Thresholds
+from moe3d_engine.session import SessionConfig
 from moe3d_ros.parameter_table import ParameterRow
 from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import parameters_table
@@ -48,13 +49,14 @@ def test_file_holds_every_parameter_with_its_default_and_type() -> None:
 
 
 def test_defaults_are_those_of_the_engine() -> None:
-    expected = ReconstructorConfig(depth_max_m=40.0)  # the library has no limit, the node has
+    # The library has no limit, the node has.
+    expected = SessionConfig(thresholds=Thresholds(depth_max_m=40.0))
 
-    assert node_config(DEFAULTS).reconstructor == expected
+    assert node_config(DEFAULTS).session == expected
 
 
 def test_switching_rejection_off_keeps_every_pixel() -> None:
-    config = node_config({**DEFAULTS, 'rejection.enabled': False}).reconstructor
+    config = node_config({**DEFAULTS, 'rejection.enabled': False}).session.thresholds
 
     assert (config.min_agreement, config.min_confidence) == (0.0, 0.0)
 
@@ -83,7 +85,7 @@ def test_declared_parameters_describe_themselves(ros_context: Context) -> None:
         for row in PARAMETERS:
             descriptor = node.describe_parameter(row.name)
             assert descriptor.description == row.text
-            assert descriptor.read_only == row.read_only
+            assert not descriptor.read_only  # the node itself says what may change, and when
             assert all(choice in descriptor.additional_constraints for choice in row.choices)
         refused = node.set_parameters([Parameter('rejection.min_agreement', value=1.5)])
         assert not refused[0].successful

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.worker import Worker
+from moe3d_ros.sync import LatestWorker
 
 
 def test_newest_item_wins_and_the_replaced_one_is_returned() -> None:
@@ -20,7 +20,7 @@ def test_newest_item_wins_and_the_replaced_one_is_returned() -> None:
         free.wait(5.0)
         done.append(item)
 
-    worker = Worker(work, lambda item, error: None)
+    worker = LatestWorker(work, lambda item, error: None)
     worker.start()
     assert worker.submit(1) is None
     assert begun.wait(5.0)
@@ -42,7 +42,7 @@ def test_item_that_was_not_begun_comes_back_at_the_end() -> None:
         begun.set()
         free.wait(5.0)
 
-    worker = Worker(work, lambda item, error: None)
+    worker = LatestWorker(work, lambda item, error: None)
     worker.start()
     worker.submit(1)
     assert begun.wait(5.0)
@@ -65,7 +65,7 @@ def test_error_is_handed_over_and_the_next_item_goes_on() -> None:
         errors.append((item, str(error)))
         failed.set()
 
-    worker = Worker(work, on_error)
+    worker = LatestWorker(work, on_error)
     worker.start()
     worker.submit(0)
     assert failed.wait(5.0)
@@ -83,7 +83,7 @@ def test_work_that_does_not_end_is_reported() -> None:
         begun.set()
         free.wait(5.0)
 
-    worker = Worker(work, lambda item, error: None)
+    worker = LatestWorker(work, lambda item, error: None)
     worker.start()
     worker.submit(1)
     assert begun.wait(5.0)

@@ -16,14 +16,15 @@ from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.intake.images import decode_raw
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import stamp_ns
-from moe3d_engine.pipeline import Reconstructor
-from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_engine.network import Engine
+from moe3d_engine.policy import Thresholds
+from moe3d_engine.session import Session
+from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import View
 from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import ParameterValue
 from moe3d_ros.parameters import node_config
-from moe3d_ros.tools.demo.frames import read_published
-from moe3d_ros.tools.demo.frames import rerun
+from moe3d_ros.tools.demo.report import evaluate
 from moe3d_ros.tools.node_process import read_diagnostics
 from moe3d_ros.tools.recorder import Recorder
 import numpy as np
@@ -54,10 +55,11 @@ def settings(tiny_card: Path, camera_bag: Path) -> dict[str, ParameterValue]:
     for topic, _, message in read_decoded(camera_bag, camera[:2]):
         first.setdefault(topic, message)
     intrinsics = np.array(first[camera.camera_info].k).reshape(3, 3)
-    keep_all = ReconstructorConfig(min_agreement=0.0, min_confidence=0.0)
-    reconstructor = Reconstructor(open_backend('openvino', str(tiny_card)), keep_all)
-    result = reconstructor.reconstruct([View(decode_raw(first[camera.image]), intrinsics)])
-    reconstructor.close()
+    keep_all = SessionConfig(thresholds=Thresholds(min_agreement=0.0, min_confidence=0.0))
+    engine = Engine(open_backend('openvino', str(tiny_card)))
+    view = View(decode_raw(first[camera.image]), intrinsics)
+    result = Session(engine, keep_all).reconstruct([view])
+    engine.close()
     return {
         'engine.weights': str(tiny_card),
         'rejection.min_agreement': 0.0,
@@ -220,15 +222,14 @@ def test_cloud_layout_and_values_follow_depth(recorded: Messages) -> None:
 def test_offline_rerun_reproduces_the_published_depth(
     camera_bag: Path, output: Path, settings: dict[str, ParameterValue]
 ) -> None:
-    frames = read_published(output, limit=100)
     config = node_config({row.name: row.default for row in PARAMETERS} | settings)
 
-    stamps = [frame.stamp_ns for frame in frames]
-    depth_raw, depth = rerun(camera_bag, choose_camera(camera_bag), stamps, config, lambda: None)
+    camera = choose_camera(camera_bag)
+    evaluated, summary = evaluate(camera_bag, camera, output, config, lambda: None)
 
-    published = np.stack([frame.depth for frame in frames])
-    np.testing.assert_allclose(depth, published, rtol=1e-5)
-    assert np.isfinite(depth_raw).all()
+    assert summary['rerun_agreement'] == 1.0
+    assert len(evaluated.depth_raw) == len(evaluated.frames) == summary['evaluated_frames'] > 0
+    assert np.isfinite(evaluated.depth_raw).all()
 
 
 def test_demo_accounts_for_every_image_and_writes_its_results(

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from moe3d_engine.cli.camera_topics import add_camera_topics
 from moe3d_engine.lab.reports.markdown import markdown_table
-from moe3d_engine.node_defaults import DEPTH_MAX_M
-from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
-from moe3d_engine.node_defaults import MAX_VIEWS
+from moe3d_engine.window import KEYFRAME_INTERVAL_S
+from moe3d_engine.window import MAX_VIEWS
 
 if TYPE_CHECKING:
     from moe3d_engine.lab.reports.record import EvaluationRecord
@@ -62,7 +61,7 @@ def execute(args: argparse.Namespace) -> int:
 
     options = read_options(args)
     with tqdm(unit='frame', total=args.frames, disable=None) as progress:
-        run = evaluate_bag(options, progress.update)
+        run = evaluate_bag(options, lambda outcome: progress.update())
     folder = args.out or OUT
     report = write_report(folder, run.record, run.pictures, run.cloud)
     if args.json:
@@ -76,7 +75,11 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
     """Return what the arguments ask for."""
     from moe3d_engine.errors import ConfigError
     from moe3d_engine.lab.runs.bag_run import BagRunOptions
-    from moe3d_engine.pipeline import ReconstructorConfig
+    from moe3d_engine.policy import DEPTH_MAX_M
+    from moe3d_engine.policy import Thresholds
+    from moe3d_engine.scale import ScaleConfig
+    from moe3d_engine.session import SessionConfig
+    from moe3d_engine.window import WindowConfig
 
     if len(args.weights) != 1:
         raise ConfigError(
@@ -87,9 +90,10 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
         raise ConfigError(f'--frames is at least 1; got {args.frames}.')
     thresholds = {
         name: value
-        for name in ('min_agreement', 'min_confidence', 'scale_factor')
+        for name in ('min_agreement', 'min_confidence')
         if (value := getattr(args, name)) is not None
     }
+    factor = args.scale_factor
     return BagRunOptions(
         bag=args.bag,
         weights=args.weights[0],
@@ -100,12 +104,10 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
         depth_topic=args.depth_topic,
         pose_topic=args.pose_topic,
         frames=args.frames,
-        max_views=args.max_views,
-        keyframe_interval_s=args.keyframe_interval,
-        reconstructor=ReconstructorConfig(
-            depth_max_m=DEPTH_MAX_M,
-            scale_source='auto' if args.scale_factor is None else 'fixed',
-            **thresholds,
+        session=SessionConfig(
+            WindowConfig(args.max_views, args.keyframe_interval),
+            Thresholds(depth_max_m=DEPTH_MAX_M, **thresholds),
+            ScaleConfig() if factor is None else ScaleConfig('fixed', factor),
         ),
     )
 

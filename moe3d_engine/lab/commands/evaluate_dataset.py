@@ -79,19 +79,18 @@ def run(weights: str, protocol: Protocol, root: Path) -> EvaluationRecord:
     from moe3d_engine.backends.open import open_backend
     from moe3d_engine.lab.datasets.sequences.open import open_scenes
     from moe3d_engine.lab.protocols.run import run_protocol
-    from moe3d_engine.pipeline import Reconstructor
+    from moe3d_engine.network import Engine
+    from moe3d_engine.session import Session
     from tqdm import tqdm
 
     scenes = open_scenes(protocol.dataset, root, protocol.depth_kind)
-    reconstructor = Reconstructor(open_backend('auto', weights))
+    session = Session(Engine(open_backend('auto', weights)))
     total = len(protocol.sequences or scenes.sequences())
     try:
         with tqdm(total=total, unit='sequence', desc=weights, disable=None) as progress:
-            record = run_protocol(
-                reconstructor, scenes, protocol, lambda sequence: progress.update()
-            )
+            record = run_protocol(session, scenes, protocol, lambda sequence: progress.update())
     finally:
-        reconstructor.close()
+        session.engine.close()
     files = find_weights(weights).files
     hashes = {role: file.sha256 for role, file in files.items()}
     return replace(record, configuration={**record.configuration, 'weights_sha256': hashes})

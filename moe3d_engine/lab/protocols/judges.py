@@ -36,7 +36,7 @@ from moe3d_engine.lab.protocols.maps import true_depth
 from moe3d_engine.lab.protocols.maps import without_rejected
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import PUBLISHED
-from moe3d_engine.pipeline import Reconstructor
+from moe3d_engine.session import Session
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
@@ -50,7 +50,7 @@ MIN_POINTS = 30  # normals are estimated from so many neighbours
 
 
 def judge_points(
-    reconstructor: Reconstructor,
+    session: Session,
     scenes: Scenes,
     protocol: Protocol,
     frames: Sequence[SceneFrame],
@@ -58,7 +58,7 @@ def judge_points(
     """Judge the point maps of frames, aligned as one, in the four ways of the methods."""
     assert protocol.size_hw is not None
     images = [scenes.read(frame) for frame in frames]
-    prediction = predict(reconstructor, [image.rgb for image in images])
+    prediction = predict(session, [image.rgb for image in images])
     limits_m = _limits_m(protocol)
     resized = reference_maps(prediction, images, protocol.size_hw, limits_m)
     native = native_maps(prediction, images, limits_m)
@@ -82,7 +82,7 @@ def judge_points(
 
 
 def judge_depth(
-    reconstructor: Reconstructor,
+    session: Session,
     scenes: Scenes,
     protocol: Protocol,
     frames: Sequence[SceneFrame],
@@ -94,7 +94,7 @@ def judge_depth(
     sampled at the pixels of the ground truth without blending surfaces.
     """
     images = [scenes.read(frame) for frame in frames]
-    prediction = predict(reconstructor, [image.rgb for image in images])
+    prediction = predict(session, [image.rgb for image in images])
     depth_gt = np.stack([image.depth_m for image in images])
     size_hw, fitted_from_source = depth_gt.shape[1:], prediction.fitted_from_source
     cubic = [
@@ -164,14 +164,14 @@ def _overlap(maps: PointMaps) -> NDArray[np.bool_]:
 
 
 def judge_tsdf(
-    reconstructor: Reconstructor,
+    session: Session,
     scenes: Scenes,
     protocol: Protocol,
     frames: Sequence[SceneFrame],
 ) -> dict[str, Figures]:
     """Judge the surface that all depth maps of the frames give when they are fused."""
     images = [scenes.read(frame) for frame in frames]
-    prediction = predict(reconstructor, [image.rgb for image in images])
+    prediction = predict(session, [image.rgb for image in images])
     maps = native_maps(prediction, images, _limits_m(protocol))
     cam_from_world = invert_rigid(np.stack([_pose(image) for image in images]))
     depth_gt = true_depth(maps.points_gt, cam_from_world)
@@ -218,13 +218,13 @@ def _surface_figures(
 
 
 def judge_trajectory(
-    reconstructor: Reconstructor,
+    session: Session,
     scenes: Scenes,
     protocol: Protocol,
     frames: Sequence[SceneFrame],
 ) -> dict[str, Figures]:
     """Judge the poses of frames from colour alone."""
-    prediction = predict(reconstructor, [read_image_view(frame.rgb).image for frame in frames])
+    prediction = predict(session, [read_image_view(frame.rgb).image for frame in frames])
     true_poses = [frame.world_from_cam for frame in frames]
     known = [i for i, pose in enumerate(true_poses) if pose is not None]
     errors = trajectory_errors(

@@ -14,8 +14,8 @@ from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.lab.datasets.sequences.scenes import SceneImage
-from moe3d_engine.pipeline import Reconstructor
 from moe3d_engine.sequence import reconstruct_windows
+from moe3d_engine.session import Session
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
@@ -52,15 +52,15 @@ class PointMaps(NamedTuple):
     kept: NDArray[np.bool_]  # (V, H, W), pixels that the product publishes
 
 
-def predict(reconstructor: Reconstructor, images: Sequence[UInt8Array]) -> Prediction:
+def predict(session: Session, images: Sequence[UInt8Array]) -> Prediction:
     """
     Reconstruct (H, W, 3) images without telling the network their cameras.
 
     Images beyond the network's window are reconstructed in windows that share the first one.
     """
     views = [View(image) for image in images]
-    spec = reconstructor.backend.spec
-    results = list(reconstruct_windows(reconstructor, views, spec.max_views))
+    spec = session.engine.spec
+    results = list(reconstruct_windows(session, views, spec.max_views))
     return Prediction(
         np.concatenate([result.depth_raw for result in results]),
         np.concatenate([result.depth for result in results]),

@@ -24,7 +24,7 @@ from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
-from moe3d_engine.pipeline import Reconstructor
+from moe3d_engine.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ ROW_NAMES = {
 
 
 def run_protocol(
-    reconstructor: Reconstructor,
+    session: Session,
     scenes: Scenes,
     protocol: Protocol,
     on_progress: Callable[[str], object] = lambda sequence: None,
@@ -55,7 +55,7 @@ def run_protocol(
 
     Parameters
     ----------
-    reconstructor : the network; it is told no cameras.
+    session : runs the network, which is told no cameras.
     scenes : the data set.
     protocol : what is judged and how.
     on_progress : called after each sequence with its name.
@@ -85,10 +85,10 @@ def run_protocol(
             logger.warning('%s is missing below %s.', sequence, scenes.root)
             records.append(FrameRecord(sequence, MISSING))
         else:
-            records += _judge_sequence(reconstructor, scenes, protocol, sequence, incomplete)
+            records += _judge_sequence(session, scenes, protocol, sequence, incomplete)
         on_progress(sequence)
     return EvaluationRecord(
-        'dataset', _configuration(reconstructor, protocol, incomplete), tuple(records)
+        'dataset', _configuration(session, protocol, incomplete), tuple(records)
     )
 
 
@@ -103,7 +103,7 @@ def rows_of(record: EvaluationRecord, label: str) -> dict[str, dict[str, float]]
 
 
 def _judge_sequence(
-    reconstructor: Reconstructor,
+    session: Session,
     scenes: Scenes,
     protocol: Protocol,
     sequence: str,
@@ -124,9 +124,7 @@ def _judge_sequence(
         parts = {f'{sequence}/{frame.key}': [frame] for frame in frames}
     for key, part in parts.items():
         try:
-            methods: dict[str, Figures] = JUDGES[protocol.task](
-                reconstructor, scenes, protocol, part
-            )
+            methods: dict[str, Figures] = JUDGES[protocol.task](session, scenes, protocol, part)
             yield FrameRecord(key, methods=methods)
         except (InputError, ShapeError) as error:
             yield _unreadable(key, error)
@@ -139,18 +137,18 @@ def _unreadable(key: str, error: Exception) -> FrameRecord:
 
 
 def _configuration(
-    reconstructor: Reconstructor, protocol: Protocol, incomplete: dict[str, list[int]]
+    session: Session, protocol: Protocol, incomplete: dict[str, list[int]]
 ) -> dict[str, object]:
     """Return what was run on what."""
-    spec = reconstructor.backend.spec
+    spec = session.engine.spec
     rules = asdict(protocol)
     rules.pop('published')
     return {
         'protocol': rules,
         'incomplete_sequences': incomplete,
         'weights': spec.name,
-        'backend': reconstructor.backend.name,
+        'backend': session.engine.name,
         'input_hw': list(spec.input_hw),
         'max_views': spec.max_views,
-        'settings': asdict(reconstructor.config),
+        'settings': asdict(session.config),
     }

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
+from itertools import islice
 import logging
 from pathlib import Path
 from typing import Any
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.assets.card import sha256_of
-from moe3d_engine.backend import Backend
 from moe3d_engine.backends.open import open_backend
 from moe3d_engine.bags.frames import BagFrame
 from moe3d_engine.bags.frames import check_depth
@@ -24,10 +27,10 @@ from moe3d_engine.bags.frames import true_depth
 from moe3d_engine.bags.frames import true_pose
 from moe3d_engine.bags.reader import read_topics
 from moe3d_engine.bags.repair import readable_bag
-from moe3d_engine.camera_stream import CameraStream
-from moe3d_engine.camera_stream import DroppedFrameError
-from moe3d_engine.camera_stream import DropReason
 from moe3d_engine.errors import InputError
+from moe3d_engine.intake.camera import CameraIntake
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import FrameRecord
@@ -39,13 +42,12 @@ from moe3d_engine.lab.runs.frame_judge import FrameJudge
 from moe3d_engine.lab.runs.versions import versions
 from moe3d_engine.lab.runs.worst_frames import frame_picture
 from moe3d_engine.lab.runs.worst_frames import WorstFrames
-from moe3d_engine.node_defaults import DEPTH_MAX_M
-from moe3d_engine.node_defaults import KEYFRAME_INTERVAL_S
-from moe3d_engine.node_defaults import MAX_VIEWS
-from moe3d_engine.pipeline import Reconstructor
-from moe3d_engine.pipeline import ReconstructorConfig
+from moe3d_engine.network import Engine
+from moe3d_engine.policy import DEPTH_MAX_M
+from moe3d_engine.policy import Thresholds
+from moe3d_engine.session import Session
+from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
 import numpy as np
 
@@ -66,8 +68,10 @@ class BagRunOptions:
     backend, threads : of the network; None = the runtime chooses the threads.
     image_topic, camera_info_topic, depth_topic, pose_topic : of the bag.
     frames : the first so many only; None = all.
-    max_views, keyframe_interval_s : of the window.
-    reconstructor : thresholds and the source of metres.
+    stamps_ns : the images of these stamps only, as a node sees a bag that drops the others; None
+        = all.
+    session : window, thresholds and the source of metres.
+    baselines : whether the classic filters are judged beside.
     """
 
     bag: Path
@@ -79,11 +83,11 @@ class BagRunOptions:
     depth_topic: str | None = None
     pose_topic: str | None = None
     frames: int | None = None
-    max_views: int = MAX_VIEWS
-    keyframe_interval_s: float = KEYFRAME_INTERVAL_S
-    reconstructor: ReconstructorConfig = field(
-        default_factory=lambda: ReconstructorConfig(depth_max_m=DEPTH_MAX_M)
+    stamps_ns: frozenset[int] | None = None
+    session: SessionConfig = field(
+        default_factory=lambda: SessionConfig(thresholds=Thresholds(depth_max_m=DEPTH_MAX_M))
     )
+    baselines: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,14 +99,31 @@ class BagRun:
     cloud: CloudPicture | None
 
 
-def evaluate_bag(options: BagRunOptions, on_frame: Callable[[], object] = lambda: None) -> BagRun:
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameOutcome:
+    """
+    What became of an image.
+
+    Parameters
+    ----------
+    result : its reconstruction, or why there is none.
+    truth : (H, W) true depth in metres on the published pixels, NaN = unknown; None = no truth.
+    """
+
+    result: Reconstruction | Drop
+    truth: Float32Array | None = None
+
+
+def evaluate_bag(
+    options: BagRunOptions, on_frame: Callable[[FrameOutcome], object] = lambda outcome: None
+) -> BagRun:
     """
     Reconstruct every frame of a bag and compare with what the bag knows.
 
     Parameters
     ----------
     options : what is evaluated.
-    on_frame : called after each frame.
+    on_frame : called with what became of each image.
 
     Raises
     ------
@@ -119,19 +140,12 @@ def evaluate_bag(options: BagRunOptions, on_frame: Callable[[], object] = lambda
         )
         check_depth(readable.path, topics)
         images = read_topics(readable.path)[topics.camera.image]
-        expected = images.count if options.frames is None else min(options.frames, images.count)
-        backend = _RecordingBackend(
-            open_backend(options.backend, options.weights, threads=options.threads)
-        )
-        judge = _BagJudge(backend, topics, options, compressed=images.type == COMPRESSED_IMAGE)
-        try:
-            for number, frame in enumerate(read_frames(readable.path, topics)):
-                if number == expected:
-                    break
-                judge.add(frame)
-                on_frame()
-        finally:
-            backend.close()
+        expected = min(count for count in _counts(options, images.count) if count is not None)
+        engine = Engine(open_backend(options.backend, options.weights, threads=options.threads))
+        judge = _BagJudge(engine, topics, options, compressed=images.type == COMPRESSED_IMAGE)
+        with closing(engine):
+            for frame in islice(_wanted(read_frames(readable.path, topics), options), expected):
+                on_frame(judge.add(frame))
     judge.add_unreadable(expected - len(judge.frames))
     notes = judge.notes()
     if readable.lost_bytes:
@@ -140,47 +154,37 @@ def evaluate_bag(options: BagRunOptions, on_frame: Callable[[], object] = lambda
         logger.warning('%s', note)
     configuration = {
         **_configuration(options, topics),
-        'backend': backend.name,
+        'backend': engine.name,
         'lost_bytes': readable.lost_bytes,
         'notes': notes,
     }
     return judge.finish(configuration)
 
 
-class _RecordingBackend:
-    """A backend that also keeps its last raw outputs, which the baselines score."""
+def _counts(options: BagRunOptions, in_bag: int) -> tuple[int | None, ...]:
+    """Return what limits the number of images."""
+    return in_bag, options.frames, None if options.stamps_ns is None else len(options.stamps_ns)
 
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.name, self.spec = backend.name, backend.spec
-        self.encode, self.close = backend.encode, backend.close
-        self.last: RawOutputs | None = None
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
-        """Reconstruct as the backend does."""
-        self.last = self._backend.reconstruct(features, publish)
-        return self.last
+def _wanted(frames: Iterable[BagFrame], options: BagRunOptions) -> Iterator[BagFrame]:
+    """Yield the frames that were asked for."""
+    for frame in frames:
+        if options.stamps_ns is None or frame.stamp_ns in options.stamps_ns:
+            yield frame
 
 
 class _BagJudge:
     """Judges frames one after the other and counts what each of them lacks."""
 
     def __init__(
-        self,
-        backend: _RecordingBackend,
-        topics: FrameTopics,
-        options: BagRunOptions,
-        *,
-        compressed: bool,
+        self, engine: Engine, topics: FrameTopics, options: BagRunOptions, *, compressed: bool
     ) -> None:
-        self._backend, self._topics = backend, topics
-        self._stream = CameraStream(
-            Reconstructor(backend, options.reconstructor),
-            compressed=compressed,
-            max_views=min(options.max_views, backend.spec.max_views),
-            keyframe_interval_s=options.keyframe_interval_s,
-        )
-        self._judge = FrameJudge(backend.spec.confidence_tau)
+        window = options.session.window
+        allowed = replace(window, max_views=min(window.max_views, engine.spec.max_views))
+        self._topics = topics
+        self._session = Session(engine, replace(options.session, window=allowed))
+        self._camera = CameraIntake(compressed=compressed)
+        self._judge = FrameJudge(engine.spec.confidence_tau, baselines=options.baselines)
         self._map = MapJudge()
         self._stages_ms: dict[str, list[float]] = {}
         self._shown = WorstFrames()
@@ -189,29 +193,31 @@ class _BagJudge:
         self._published = 0
         self.frames: list[FrameRecord] = []
 
-    def add(self, frame: BagFrame) -> None:
+    def add(self, frame: BagFrame) -> FrameOutcome:
         """Reconstruct a frame and judge it; what cannot be published is counted."""
         key = str(frame.stamp_ns)
-        try:
-            if frame.info is None:
-                raise DroppedFrameError(DropReason.NO_CAMERA_INFO, 'none has its stamp.')
-            result = self._stream.reconstruct(self._stream.view_of(frame.image, frame.info))
-        except DroppedFrameError as error:
-            self.frames.append(FrameRecord(key, dropped=error.reason.value))
-            self._reasons.setdefault(error.reason.value, str(error))
-            return
+        if frame.info is None:
+            result: Reconstruction | Drop = Drop(
+                DropReason.NO_CAMERA_INFO, frame.stamp_ns, 'none has its stamp.'
+            )
+        else:
+            result = self._session.push_frame(self._camera, frame.image, frame.info)
+        if isinstance(result, Drop):
+            self.frames.append(FrameRecord(key, dropped=result.reason.value))
+            self._reasons.setdefault(result.reason.value, result.text)
+            return FrameOutcome(result)
         for stage, value in result.timings_ms.items():
             self._stages_ms.setdefault(stage, []).append(value)
         truth, pose = self._truth(frame, result), true_pose(frame)
         self._without['truth'] += truth is None
         self._without['pose'] += pose is None
         self._map.add(result, pose, truth)
-        assert self._backend.last is not None
-        methods = self._judge.judge(result, self._backend.last, truth)
+        methods = self._judge.judge(result, truth)
         self._published += 1
         self.frames.append(FrameRecord(key, methods=methods))
         picture = frame_picture(key, result, truth, methods[PUBLISHED])
         self._shown.add(picture, result.intrinsics[0])
+        return FrameOutcome(result, truth)
 
     def add_unreadable(self, count: int) -> None:
         """Count images that are known to have been recorded but are lost."""
@@ -275,10 +281,7 @@ def _configuration(options: BagRunOptions, topics: FrameTopics) -> dict[str, Any
         'weights': card.name,
         'weights_sha256': {role: file.sha256 for role, file in card.files.items()},
         'threads': options.threads,
-        'window': {
-            'max_views': options.max_views, 'keyframe_interval_s': options.keyframe_interval_s,
-        },
-        'settings': asdict(options.reconstructor),
+        'settings': asdict(options.session),
         'versions': versions(),
     }  # fmt: skip
 

@@ -15,8 +15,9 @@ from moe3d_engine.backends.open import open_backend
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.graphs.parity import textured_images
-from moe3d_engine.pipeline import Reconstructor
+from moe3d_engine.network import Engine
 from moe3d_engine.plans.compiler import peak_memory_bytes
+from moe3d_engine.session import Session
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
@@ -148,7 +149,7 @@ def _time_plain(backend: Backend, case: BenchCase) -> dict[str, float]:
 
 def _time_sliding(backend: Backend, case: BenchCase) -> tuple[dict[str, float], dict[str, float]]:
     """Return percentiles of the node's window, and the median of its stages."""
-    reconstructor = Reconstructor(backend)
+    session = Session(Engine(backend))
     frames = _camera_frames(case.num_views)
     window = [View(frames[index % len(frames)]) for index in range(case.num_views)]
     times_ms: list[float] = []
@@ -156,7 +157,7 @@ def _time_sliding(backend: Backend, case: BenchCase) -> tuple[dict[str, float], 
     for count in range(WARM_UP + case.repeats):
         window = [*window[1:], View(frames[count % len(frames)])]
         start = perf_counter()
-        result = reconstructor.reconstruct(window, [len(window) - 1])
+        result = session.reconstruct(window, [len(window) - 1])
         times_ms.append(1e3 * (perf_counter() - start))
         stages.append(result.timings_ms)
     medians = {

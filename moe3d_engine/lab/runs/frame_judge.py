@@ -11,9 +11,7 @@ from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import PUBLISHED
 from moe3d_engine.lab.runs.window_truth import shares_without_truth
 from moe3d_engine.lab.runs.window_truth import WindowTruth
-from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
 import numpy as np
 
@@ -27,23 +25,22 @@ class FrameJudge:
     Parameters
     ----------
     confidence_tau : the relative error within which the boundary confidence calls depth right.
+    baselines : whether the classic filters are judged beside.
     """
 
-    def __init__(self, confidence_tau: float) -> None:
+    def __init__(self, confidence_tau: float, *, baselines: bool = True) -> None:
+        self._with_baselines = baselines
         self._tau = confidence_tau
         self._diagrams: list[Reliability] = []
         self.milliseconds: dict[str, list[float]] = {}  # of each baseline
 
-    def judge(
-        self, result: Reconstruction, outputs: RawOutputs, truth: Float32Array | None
-    ) -> dict[str, Figures]:
+    def judge(self, result: Reconstruction, truth: Float32Array | None) -> dict[str, Figures]:
         """
         Return the figures of a frame by method.
 
         Parameters
         ----------
         result : one view is published.
-        outputs : of the network, the published view first.
         truth : (H, W) on the pixels of the depth, NaN = unknown; None = no truth: only published
             and aliased pixels are counted, before and after rejection.
 
@@ -57,10 +54,11 @@ class FrameJudge:
         maps = {PUBLISHED: depth, BEFORE_REJECTION: in_range}
         if truth is None:
             return {name: Figures(shares=shares_without_truth(z)) for name, z in maps.items()}
-        confidence = outputs.boundary_confidence[0]
+        confidence = result.raw.boundary_confidence[0]
         self._diagrams.append(reliability(raw, confidence, truth, self._tau))
-        maps |= self._baselines(result, outputs, in_range)
-        metric = result.depth_scale is DepthScale.METRIC
+        if self._with_baselines:
+            maps |= self._baselines(result, in_range)
+        metric = result.scale.metric
         window = WindowTruth(truth[None], result.intrinsics)
         return {name: window.judge(values[None], metric=metric) for name, values in maps.items()}
 
@@ -68,9 +66,7 @@ class FrameJudge:
         """Return the diagram over all frames; None where no frame has a truth."""
         return merge_reliability(self._diagrams) if self._diagrams else None
 
-    def _baselines(
-        self, result: Reconstruction, outputs: RawOutputs, depth: Float32Array
-    ) -> dict[str, Float32Array]:
+    def _baselines(self, result: Reconstruction, depth: Float32Array) -> dict[str, Float32Array]:
         """Return what each baseline leaves of a depth map (H, W) at the published share."""
         known = np.isfinite(depth)
         if not known.any():
@@ -79,9 +75,9 @@ class FrameJudge:
         scores = baseline_scores(
             depth[None],
             result.intrinsics,
-            outputs.depth_confidence[:1],
-            outputs.agreement[:1],
-            outputs.boundary_confidence[:1],
+            result.raw.depth_confidence[:1],
+            result.raw.agreement[:1],
+            result.raw.boundary_confidence[:1],
         )
         left = {}
         for name, scored in scores.items():

@@ -29,14 +29,14 @@ from moe3d_engine.lab.runs.versions import versions
 from moe3d_engine.lab.runs.window_truth import WindowTruth
 from moe3d_engine.lab.runs.worst_frames import WorstFrames
 from moe3d_engine.lab.view_set import ViewSet
-from moe3d_engine.pipeline import ReconstructorConfig
-from moe3d_engine.postprocess import on_one_surface
+from moe3d_engine.policy import publish_depth
+from moe3d_engine.policy import Thresholds
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
 import numpy as np
 
-DEFAULTS = ReconstructorConfig()
+DEFAULTS = Thresholds()
 TRIVIAL = {'best constant': best_constant, 'best plane': best_plane}  # they know the truth
 
 
@@ -187,9 +187,6 @@ class _ViewsJudge:
 
 def _published(raw: RawOutputs) -> dict[str, Float32Array]:
     """Return what the pipeline publishes, what it begins with, and what lies between."""
+    published, _ = publish_depth(raw.depth, raw, DEFAULTS, metric=True)
     snapped = snap_to_surfaces(raw.depth)
-    kept = on_one_surface(
-        raw.agreement, raw.boundary_confidence, DEFAULTS.min_agreement, DEFAULTS.min_confidence
-    )
-    published = np.where(kept, snapped, np.float32(np.nan))
     return {PUBLISHED: published, BEFORE_REJECTION: raw.depth, 'snapped': snapped}

@@ -10,7 +10,6 @@ from moe3d_engine.lab.metrics.flying_points import TrueBoundaries
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
-from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
@@ -54,7 +53,7 @@ def frame_picture(
     key: str, result: Reconstruction, truth: Float32Array | None, figures: Figures
 ) -> FramePicture:
     """Return what is shown of a reconstruction that publishes one view; its truth is (H, W)."""
-    metric = result.depth_scale is DepthScale.METRIC
+    metric = result.scale.metric
     if truth is not None and not metric:
         truth = truth / np.float32(np.nanmedian(truth / result.depth_raw[0]))
     return FramePicture(

@@ -51,7 +51,7 @@ def execute_live(args: argparse.Namespace) -> int:
 
     args.weights = args.weights or ['moe3d-small']
     offline = read_options(args)
-    thresholds = offline.reconstructor
+    session = offline.session
     folder = args.out or OUT
     options = LiveOptions(
         bag=args.bag,
@@ -66,12 +66,12 @@ def execute_live(args: argparse.Namespace) -> int:
         parameters={
             'engine.backend': offline.backend,
             'engine.threads': offline.threads or 0,
-            'window.max_views': offline.max_views,
-            'window.keyframe_interval_s': offline.keyframe_interval_s,
-            'rejection.min_agreement': thresholds.min_agreement,
-            'rejection.min_confidence': thresholds.min_confidence,
-            'scale.source': thresholds.scale_source,
-            'scale.factor': thresholds.scale_factor,
+            'window.max_views': session.window.max_views,
+            'window.keyframe_interval_s': session.window.keyframe_interval_s,
+            'rejection.min_agreement': session.thresholds.min_agreement,
+            'rejection.min_confidence': session.thresholds.min_confidence,
+            'scale.source': session.scale.source,
+            'scale.factor': session.scale.factor,
         },
     )
     with tqdm(unit='run', total=None if args.saturation else args.repeats, disable=None) as shown:

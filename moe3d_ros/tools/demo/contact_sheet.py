@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from moe3d_engine.geometry.points import unproject_depth
-from moe3d_engine.types import DepthScale
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
@@ -20,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from moe3d_ros.tools.demo.report import EvaluatedFrames
-    from moe3d_ros.tools.demo.report import Summary
+    from moe3d_ros.tools.run_figures import Summary
 
 NUM_FRAMES = 3
 WIDTH_PX, DPI = 1600, 100
@@ -131,7 +130,7 @@ def _draw_frames(
             frame.boundary_confidence, cmap='gray', vmin=0, vmax=1, interpolation='nearest'
         )
     top = TITLE_PX + HEADING_PX + len(frames) * (height + GAP_PX)
-    unit = 'm' if evaluated.depth_scale is DepthScale.METRIC else 'relative unit'
+    unit = 'm' if evaluated.metric else 'relative unit'
     numbers = ', '.join(str(pick + 1) for pick in picks)
     page.text(lefts[0], top + 4, f'published frames {numbers} of {len(evaluated.frames)}')
     page.text(lefts[1] + 0.63 * width, top + 4, 'grey: rejected')

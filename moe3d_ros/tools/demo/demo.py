@@ -13,19 +13,19 @@ from moe3d_engine.geometry.points import unproject_depth
 from moe3d_ros.tools.demo.bag import demo_bag_path
 from moe3d_ros.tools.demo.bag import render_demo_bag
 from moe3d_ros.tools.demo.contact_sheet import write_contact_sheet
-from moe3d_ros.tools.demo.frames import PublishedFrame
 from moe3d_ros.tools.demo.report import evaluate
 from moe3d_ros.tools.demo.report import EvaluatedFrames
-from moe3d_ros.tools.demo.report import machine
 from moe3d_ros.tools.demo.report import MAX_EVALUATED_FRAMES
-from moe3d_ros.tools.demo.report import node_figures
-from moe3d_ros.tools.demo.report import stream_figures
-from moe3d_ros.tools.demo.report import Summary
 from moe3d_ros.tools.node_process import bag_parameters
 from moe3d_ros.tools.node_process import config_of
 from moe3d_ros.tools.node_process import isolate
 from moe3d_ros.tools.node_process import NodeRun
 from moe3d_ros.tools.node_process import play_into_node
+from moe3d_ros.tools.recorded import PublishedFrame
+from moe3d_ros.tools.run_figures import machine
+from moe3d_ros.tools.run_figures import node_figures
+from moe3d_ros.tools.run_figures import stream_figures
+from moe3d_ros.tools.run_figures import Summary
 import numpy as np
 from tqdm import tqdm
 

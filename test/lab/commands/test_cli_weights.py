@@ -15,8 +15,9 @@ import subprocess
 import sys
 import threading
 
+from moe3d_engine import Engine
 from moe3d_engine import open_backend
-from moe3d_engine import Reconstructor
+from moe3d_engine import Session
 from moe3d_engine import View
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.assets.card import read_card
@@ -24,7 +25,6 @@ from moe3d_engine.geometry.boundary import snap_to_surfaces
 from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
-from moe3d_engine.types import DepthScale
 from moe3d_ros.cli import main
 import numpy as np
 import pytest
@@ -219,12 +219,12 @@ def test_converted_weights_publish_relative_depth_of_one_surface_with_vggts_conf
     backend = open_backend('openvino', str(single_card.folder / 'mine.json'))
     images = np.random.default_rng(7).integers(0, 256, (2, *HW, 3), dtype=np.uint8)
     raw = backend.reconstruct(backend.encode(to_network(images)), range(2))
-    reconstructor = Reconstructor(backend)
+    session = Session(Engine(backend))
 
-    result = reconstructor.reconstruct([View(image) for image in images])
+    result = session.reconstruct([View(image) for image in images])
 
-    reconstructor.close()
-    assert result.depth_scale is DepthScale.RELATIVE
+    backend.close()
+    assert not result.scale.metric
     scale = 0.2 / raw.depth_confidence
     confidence = 1 - np.exp(-0.05 * raw.depth / scale)
     published = np.isfinite(result.depth)

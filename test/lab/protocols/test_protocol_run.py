@@ -27,7 +27,8 @@ from moe3d_engine.lab.protocols.run import run_protocol
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
 from moe3d_engine.lab.reports.record import read_record
-from moe3d_engine.pipeline import Reconstructor
+from moe3d_engine.network import Engine
+from moe3d_engine.session import Session
 from moe3d_engine.types import RawOutputs
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def judge(fake_backend: Callable[[], object], tmp_path: Path) -> Callable[..., E
 
     def run(dataset: str, name: str, **changes: object) -> EvaluationRecord:
         protocol = small(load_protocols().find(dataset, name), **changes)
-        return run_protocol(Reconstructor(fake_backend()), Room(tmp_path), protocol)
+        return run_protocol(Session(Engine(fake_backend())), Room(tmp_path), protocol)
 
     return run
 
@@ -202,7 +203,7 @@ def test_trajectory_up_to_scale_has_no_error(fake_backend: type, tmp_path: Path)
     np.savetxt(folder / 'groundtruth.txt', rows)
     protocol = replace(load_protocols().find('tum', 'trajectory'), frames=FrameRule())
 
-    record = run_protocol(Reconstructor(Curved()), Tum(tmp_path), protocol)
+    record = run_protocol(Session(Engine(Curved())), Tum(tmp_path), protocol)
 
     for name, value in record.summary()[PUBLISHED].items():
         assert value == pytest.approx(0.0, abs=1e-5), name

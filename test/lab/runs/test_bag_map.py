@@ -9,10 +9,12 @@ import pytest
 pytest.importorskip('scipy')
 
 from moe3d_engine.lab.runs.bag_map import MapJudge
-from moe3d_engine.types import DepthScale
+from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import Scale
 from moe3d_engine.types import View
-from moe3d_engine.views import ViewWindow
+from moe3d_engine.window import KeyframeWindow
+from moe3d_engine.window import WindowConfig
 
 HW = (24, 32)
 K = np.array([[30.0, 0, 15.5], [0, 30.0, 11.5], [0, 0, 1]])
@@ -31,21 +33,22 @@ def world_from_cam(number: int) -> np.ndarray:
 
 def run(rng: np.random.Generator, num_frames: int = 9, scale: float = 1.0) -> dict[str, float]:
     """Judge windows of an exact network, in another unit if `scale` is not 1."""
-    window, judge = ViewWindow(3, 0.15), MapJudge()
+    window, judge = KeyframeWindow(WindowConfig(3, 0.15)), MapJudge()
     black = np.zeros((*HW, 3), np.uint8)
     poses = {}
     for number in range(num_frames):
         view = View(black, K, number * 100_000_000)
         poses[view] = world_from_cam(number)
-        views = window.push(view)
+        views = window.push([view]).views
         world = poses[views[0]]  # the window's world is its first camera
         cam_from_world = np.stack([invert_rigid(poses[v]) @ world for v in views])
         cam_from_world[:, :3, 3] *= scale
         truth = rng.uniform(1.0, 4.0, HW).astype(np.float32)
+        depth, sure = truth[None] * np.float32(scale), np.ones((1, *HW), np.float32)
+        raw = RawOutputs(depth, sure, sure, np.zeros((len(views), 9), np.float32), sure)
         result = Reconstruction(
-            views, (len(views) - 1,), black[None], K[None], truth[None] * np.float32(scale),
-            truth[None] * np.float32(scale), np.ones((1, *HW), np.float32), cam_from_world,
-            DepthScale.METRIC,
+            views, (len(views) - 1,), black[None], K[None], depth, depth, sure, cam_from_world,
+            Scale(1.0, 0.0, 'fixed', metric=True), raw,
         )  # fmt: skip
         known = None if number == 4 else poses[view]
         judge.add(result, known, truth)

@@ -1,37 +1,18 @@
-"""What became of each image: the node names those that it drops in its log, at debug level."""
+"""What became of each image that was sent: published, dropped by the node, or lost on the way."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections import defaultdict
 from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
-from pathlib import Path
-import re
 
-from moe3d_engine.camera_stream import DropReason
 from moe3d_engine.errors import Moe3dError
 
 NOT_RECEIVED = 'not_received'  # the node has counted fewer images than were sent
 NOT_RECORDED = 'not_recorded'  # the node says that it has published the image
 ON_THE_WAY = (NOT_RECEIVED, NOT_RECORDED)
 UNKNOWN = 'unknown'
-_LINE = re.compile(rf'Dropped image (-?\d+): ({"|".join(reason.value for reason in DropReason)})$')
-
-
-def drop_line(stamp_ns: int, reason: DropReason) -> str:
-    """Return the line for an image of a stamp."""
-    return f'Dropped image {stamp_ns}: {reason.value}'
-
-
-def read_drops(log: Path) -> dict[int, list[str]]:
-    """Return why images were dropped, by their stamps in ns; a stamp may have come twice."""
-    drops: dict[int, list[str]] = defaultdict(list)
-    for line in log.read_text(errors='replace').splitlines():
-        if match := _LINE.search(line):
-            drops[int(match[1])].append(match[2])
-    return dict(drops)
 
 
 def account_for(

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.pairing import MAX_WAITING_IMAGES
-from moe3d_ros.pairing import MAX_WAITING_INFOS
-from moe3d_ros.pairing import StampPairing
+from moe3d_ros.sync import MAX_WAITING_IMAGES
+from moe3d_ros.sync import MAX_WAITING_INFOS
+from moe3d_ros.sync import StampPairing
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
 

@@ -1,0 +1,62 @@
+"""Why frames are not published, and why windows begin anew: typed events, for logs and counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class DropReason(Enum):
+    """Why an image was received but not published; this list is all there is."""
+
+    BUSY = 'busy'  # a newer one came before the engine was free
+    NO_CAMERA_INFO = 'no_camera_info'  # none of its stamp came in time
+    BAD_CAMERA_INFO = 'bad_camera_info'  # not calibrated, of another size, unknown model
+    BAD_IMAGE = 'bad_image'  # wrong step, truncated, unknown encoding, corrupt
+    STALE_STAMP = 'stale_stamp'  # not newer than the image before
+    BAD_OUTPUT = 'bad_output'  # the engine failed or returned values that are not finite
+    NO_SUBSCRIBER = 'no_subscriber'  # nobody listens to any output
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """
+    An image that is not published.
+
+    Parameters
+    ----------
+    reason : one of all there are.
+    stamp_ns : of the image.
+    text : what is wrong and what to do; empty where nothing is wrong.
+    camera : whose image it was.
+    """
+
+    reason: DropReason
+    stamp_ns: int
+    text: str = ''
+    camera: str = 'camera'
+
+
+class DroppedFrameError(Exception):
+    """A frame that cannot be published; the text says what to do."""
+
+    def __init__(self, reason: DropReason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class RestartReason(Enum):
+    """Why the window of views was begun anew."""
+
+    SIZE_CHANGED = 'size_changed'  # the images have another size
+    TIME_JUMPED = 'time_jumped'  # stamps went back: a bag in a loop, a reset simulation
+    BAD_OUTPUT = 'bad_output'  # the engine failed; its features are not trusted any more
+    NO_SUBSCRIBER = 'no_subscriber'  # views from before the pause would be too old
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A window that began anew; `text` is empty where that is no news."""
+
+    reason: RestartReason
+    text: str = ''

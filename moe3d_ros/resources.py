@@ -1,0 +1,79 @@
+"""What exists while the node is configured: the network and the publishers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from moe3d_engine.backend import Backend
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.network import Engine
+from moe3d_engine.session import Session
+from moe3d_engine.types import View
+from moe3d_ros.outputs.depth import DepthOutputs
+from moe3d_ros.outputs.diagnostics import HealthReport
+from moe3d_ros.outputs.diagnostics import Statistics
+from moe3d_ros.outputs.drops import DropEvents
+from moe3d_ros.parameters import NodeConfig
+import numpy as np
+from rclpy.lifecycle import LifecycleNode
+
+
+class Resources:
+    """
+    The open network, warmed up, and the node's publishers.
+
+    Parameters
+    ----------
+    node : owns the publishers.
+    config : what the parameters say; thresholds may be replaced later.
+    open_backend : as `moe3d_engine.open_backend`.
+    statistics : what diagnostics tell.
+
+    Raises
+    ------
+    Moe3dError
+        If the network cannot be opened or the settings contradict it; nothing is left open.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        config: NodeConfig,
+        open_backend: Callable[..., Backend],
+        statistics: Statistics,
+    ) -> None:
+        self.config = config
+        self.engine = Engine(open_backend(config.backend, config.weights, threads=config.threads))
+        try:
+            metric = self._warm_up(node)
+            self.outputs = DepthOutputs(node, config, metric=metric)
+        except Exception:
+            self.engine.close()
+            raise
+        self.drops = DropEvents(node)
+        self.health = HealthReport(node, config, self.engine, statistics)
+
+    def close(self, *, engine: bool = True) -> None:
+        """Release everything; not the engine where a thread still uses it."""
+        self.health.destroy()
+        self.drops.destroy()
+        self.outputs.destroy()
+        if engine:
+            self.engine.close()
+
+    def _warm_up(self, node: LifecycleNode) -> bool:
+        """Run the network once on a full window; return whether depth is in metres."""
+        spec, window = self.engine.spec, self.config.session.window
+        if window.max_views > spec.max_views:
+            raise ConfigError(
+                f'window.max_views is {window.max_views}, but {spec.name} takes at most '
+                f'{spec.max_views} views.'
+            )
+        black = np.zeros((*spec.input_hw, 3), np.uint8)
+        views = [View(black, np.eye(3)) for _ in range(window.max_views)]
+        scale = Session(self.engine, self.config.session).reconstruct(views, (0,)).scale
+        node.get_logger().info(
+            f'{spec.name} on {self.engine.name}, {spec.input_hw[1]}x{spec.input_hw[0]}, windows '
+            f'of {window.max_views} views, depth is {scale.unit}'
+        )
+        return scale.metric

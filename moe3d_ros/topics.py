@@ -1,0 +1,43 @@
+"""Names of the node's topics, said once for the node, the launch file's users and the tools."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+NODE_NAME = 'moe3d'
+DIAGNOSTICS = '/diagnostics'
+
+
+class OutputTopics(NamedTuple):
+    """The outputs of one camera."""
+
+    depth: str
+    camera_info: str
+    boundary_confidence: str
+    color: str
+    points: str  # of metric depth only
+
+
+def output_topics(camera: str, *, metric: bool, node: str = '~') -> OutputTopics:
+    """
+    Return the names of a camera's outputs.
+
+    Parameters
+    ----------
+    camera : its name.
+    metric : whether depth is in metres; relative depth has topics of its own.
+    node : the node's name in the graph; `~` = as the node itself says it.
+    """
+    depth = f'{node}/{camera}/{"depth" if metric else "relative_depth"}'
+    return OutputTopics(
+        f'{depth}/image_rect',
+        f'{depth}/camera_info',
+        f'{node}/{camera}/boundary_confidence',
+        f'{node}/{camera}/color/image_rect',
+        f'{node}/{camera}/points',
+    )
+
+
+def drops_topic(node: str = '~') -> str:
+    """Return the name of the topic of images that are not published."""
+    return f'{node}/drops'
