@@ -16,6 +16,8 @@ from moe3d_engine.types import RawOutputs
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.instruction_sets
+
 BACKENDS = ('torch', 'openvino')
 # OpenVINO may choose other kernels, and bf16 where the CPU has it, for other shapes.
 CLOSE = {'torch': {'rtol': 1e-4, 'atol': 1e-5}, 'openvino': {'rtol': 2e-2, 'atol': 2e-2}}

@@ -13,6 +13,8 @@ import numpy as np
 import openvino
 import pytest
 
+pytestmark = pytest.mark.instruction_sets
+
 RTOL = {'f32': 1e-5, 'bf16': 5e-2}  # of depth, the same graph compiled twice
 FirstDepth = Callable[..., Float32Array]
 

@@ -27,6 +27,8 @@ from moe3d_engine.types import View
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.instruction_sets
+
 INPUT_HW = (56, 70)
 World = Any  # of tensorrt_double.py, which is loaded by conftest.py
 

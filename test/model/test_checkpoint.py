@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 import torch
 from torch import Tensor
 
+pytestmark = pytest.mark.instruction_sets
+
 
 @torch.no_grad()
 def test_saved_network_comes_back_equal(network: Moe3dNet, images: Tensor, tmp_path: Path) -> None:

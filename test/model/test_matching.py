@@ -24,6 +24,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.nn.functional import pad
 
+pytestmark = pytest.mark.instruction_sets
+
 CLOSE = {'rtol': 1e-4, 'atol': 1e-4}  # float32, other order of summation
 HW = (18, 24)
 FOV = torch.tensor([[[0.8, 1.05], [0.7, 0.92], [0.75, 1.0]]])

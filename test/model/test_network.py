@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+pytestmark = pytest.mark.instruction_sets
+
 ATOL = 1e-4
 BFLOAT16_TOL = 0.1
 

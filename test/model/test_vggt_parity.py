@@ -14,6 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
+pytestmark = pytest.mark.instruction_sets
+
 VggtCase = tuple[dict[str, np.ndarray], dict[str, Tensor]]  # arrays, weights
 Shapes = dict[str, tuple[int, ...]]
 GOLDEN_ATOL = 1e-4  # float32, other order of summation
