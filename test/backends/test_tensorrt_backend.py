@@ -27,6 +27,8 @@ from moe3d_engine.types import View
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.instruction_sets
+
 INPUT_HW = (56, 70)
 World = Any  # of tensorrt_double.py, which is loaded by conftest.py
 
@@ -241,8 +243,9 @@ def test_camera_images_of_one_size_use_the_same_memory_and_graph(
     assert world.cuda.num_launches == launches + 4  # preprocess and image_encoder, twice
     backend.encode_sources(camera_images(1, (90, 100)))
     again, _ = backend.encode_sources(sources[:1])
-    np.testing.assert_array_equal(again, first)
-    assert not np.array_equal(others[0], first)
+    # A value between two grey levels may be rounded to either.
+    np.testing.assert_allclose(again.astype(int), first, rtol=0, atol=1)
+    assert not np.allclose(others[0].astype(int), first, rtol=0, atol=1)
 
 
 def test_camera_images_beyond_the_plan_are_fitted_by_the_cpu_and_it_says_so_once(

@@ -8,6 +8,8 @@ from moe3d_engine.graphs.parity import textured_images
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.instruction_sets
+
 TOLERANCE = {'f32': 1e-4, 'bf16': 5e-2}  # relative, 99th percentile
 
 

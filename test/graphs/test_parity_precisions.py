@@ -23,6 +23,8 @@ torch = pytest.importorskip('torch')
 onnx = pytest.importorskip('onnx')
 openvino = pytest.importorskip('openvino')
 
+pytestmark = pytest.mark.instruction_sets
+
 GRAPHS = ('image_encoder', 'reconstruct')
 VIEWS = (1, 2, 3, 5)
 INDOORS = HELD_OUT_SEED_START + 1

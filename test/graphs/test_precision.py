@@ -15,6 +15,8 @@ onnx = pytest.importorskip('onnx')
 ir = pytest.importorskip('onnx_ir')
 pytest.importorskip('torch')
 
+pytestmark = pytest.mark.instruction_sets
+
 LOW = {'fp16': onnx.TensorProto.FLOAT16, 'bf16': onnx.TensorProto.BFLOAT16}
 PRODUCTS = {'Conv', 'ConvTranspose', 'MatMul', 'Gemm'}
 

@@ -16,6 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
+pytestmark = pytest.mark.instruction_sets
+
 CONFIG = replace(preset('tiny'), num_experts=4)
 LIKELIHOODS = ['laplace', 'gaussian']
 VARIABLES = ['depth', 'log_depth']

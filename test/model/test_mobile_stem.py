@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch import Tensor
 
+pytestmark = pytest.mark.instruction_sets
+
 
 def classifier_state(stem: MobileStem) -> dict[str, Tensor]:
     """Return random weights with the names and shapes of the published classifier."""

@@ -14,10 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
+pytestmark = pytest.mark.instruction_sets
+
 VggtCase = tuple[dict[str, np.ndarray], dict[str, Tensor]]  # arrays, weights
 Shapes = dict[str, tuple[int, ...]]
 GOLDEN_ATOL = 1e-4  # float32, other order of summation
-WARM_START_RTOL = 1e-6
+WARM_START_RTOL = 1e-4  # likewise: four experts and one are other shapes
 
 
 def loaded(config: ModelConfig, state_dict: dict[str, Tensor]) -> Moe3dNet:

@@ -114,7 +114,7 @@ class Rig:
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
 
-    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Spin until a condition holds; fail if it does not in time."""
         end_s = time.monotonic() + timeout_s
         while not condition():

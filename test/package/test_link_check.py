@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from moe3d_engine.errors import ConfigError
 import pytest
@@ -15,11 +16,13 @@ from moe3d_ros.tools.link_check import QUEUE_DEPTH
 
 @pytest.mark.parametrize('reliability', ['best_effort', 'reliable'])
 def test_small_messages_all_arrive(reliability: str) -> None:
+    start_s = time.monotonic()
     report = measure_link(1000, rate_hz=50.0, count=QUEUE_DEPTH, reliability=reliability)
+    took_ms = 1e3 * (time.monotonic() - start_s)
 
     assert (report.sent, report.received) == (QUEUE_DEPTH, QUEUE_DEPTH)
     assert report.median_ms is not None
-    assert 0.0 < report.median_ms < 1000.0
+    assert 0.0 < report.median_ms < took_ms
 
 
 def test_sender_in_another_domain_is_reported_as_not_matched() -> None:

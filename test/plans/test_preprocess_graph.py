@@ -18,6 +18,8 @@ from moe3d_engine.plans.preprocess_graph import input_shapes  # noqa: E402
 from moe3d_engine.plans.preprocess_graph import SOURCE_HW  # noqa: E402
 from moe3d_engine.plans.preprocess_graph import write_preprocess_graph  # noqa: E402
 
+pytestmark = pytest.mark.instruction_sets
+
 INPUT_HW = (28, 42)
 
 

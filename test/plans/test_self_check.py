@@ -25,6 +25,8 @@ from moe3d_engine.plans.self_check import read_reference
 from moe3d_engine.plans.self_check import Reference
 from moe3d_engine.plans.self_check import write_reference
 
+pytestmark = pytest.mark.instruction_sets
+
 SMALL = find_weights('moe3d-small')
 
 
