@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ('moe3d_engine', 'moe3d_ros')
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob('*.py'))
-MAX_LINES = 350
+MAX_LINES, MAX_FUNCTION_LINES = 350, 60
 
 # Import -> files and folders that may have it, relative to the root.
 ROS_ONLY = ('moe3d_ros/', 'launch/')
@@ -84,6 +84,22 @@ def test_import_is_where_it_may_be(path: Path) -> None:
 def test_file_is_short_and_its_name_says_something(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= MAX_LINES
     assert path.stem not in {'utils', 'helpers', 'common', 'misc'}
+
+
+@pytest.mark.parametrize('path', MODULES, ids=relative)
+def test_functions_are_short(path: Path) -> None:
+    """Docstrings do not count: what is documented well may be long."""
+    long = {}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = (
+                node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+            )
+            lines = (node.end_lineno or 0) - first.lineno + 1
+            if lines > MAX_FUNCTION_LINES:
+                long[node.name] = lines
+
+    assert not long
 
 
 def test_rules_name_files_that_exist() -> None:
