@@ -204,6 +204,11 @@ class Session:
         if self._newest is None or stamp > self._newest.stamp_ns:
             return ''
         back_ns = self._newest.stamp_ns - stamp
+        if stamp == 0 == back_ns:
+            return (
+                'its stamp is 0 like the last one: the driver does not stamp its images. Let it '
+                'set header.stamp to the time of acquisition.'
+            )
         if back_ns <= TIME_JUMP_NS:
             return (
                 f'its stamp is {back_ns / 1e6:.1f} ms before the last one. Stamps of a camera '

@@ -54,7 +54,12 @@ class ActiveNode:
         )
         self._worker = LatestWorker(self._process, self._on_worker_error)
         self._worker.start()
-        self._pairing = StampPairing(config.camera_info_timeout_s, self._drop_unpaired)
+        self._pairing = StampPairing(
+            config.camera_info_timeout_s,
+            self._drop,
+            latched=config.camera_info_latched,
+            camera=config.camera,
+        )
         self._inputs = CameraInputs(node, config, self._take_image, self._take_info)
 
     # The executor's thread
@@ -104,21 +109,13 @@ class ActiveNode:
 
     def _take_info(self, message: CameraInfo) -> None:
         """Latch a camera_info."""
-        self._submit(self._pairing.add_info(message))
+        self._submit(self._pairing.add_info(message, time.monotonic_ns()))
 
     def _submit(self, frame: Frame | None) -> None:
         """Hand a frame to the worker."""
         replaced = None if frame is None else self._worker.submit(frame)
         if replaced is not None:
             self._drop(Drop(DropReason.BUSY, replaced.stamp_ns))
-
-    def _drop_unpaired(self, stamp_ns: int) -> None:
-        """Drop an image that has no camera_info."""
-        text = (
-            'no camera_info of exactly its stamp came in time. The driver must stamp both alike; '
-            'a slow one needs a longer camera_info.timeout_s.'
-        )
-        self._drop(Drop(DropReason.NO_CAMERA_INFO, stamp_ns, text))
 
     # The worker's thread
 

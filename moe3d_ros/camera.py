@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 import time
 from typing import Any
 
 from moe3d_ros.parameters import NodeConfig
+import numpy as np
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from rclpy.subscription import Subscription
@@ -27,6 +30,7 @@ IMAGE_DEPTH = 10
 INFO_DEPTH = 30
 SILENCE_S = 5.0
 REPEAT_S = 30.0
+LEARNT_INTERVALS, MISSED_IMAGES = 5, 3  # a slow camera is silent when it misses so many
 
 
 class FollowingSubscription:
@@ -41,6 +45,7 @@ class FollowingSubscription:
     node : owns the subscription.
     message_type, topic, callback, depth : as in create_subscription.
     reliability : `auto` as described; `reliable` or `best_effort` = always so.
+    latched : also take what was published before, from a publisher that keeps it.
     """
 
     def __init__(
@@ -51,10 +56,15 @@ class FollowingSubscription:
         callback: Callable[[Any], None],
         depth: int,
         reliability: str,
+        *,
+        latched: bool = False,
     ) -> None:
         self._node = node
         self._arguments = (message_type, topic, callback)
         self._depth = depth
+        self._durability = (
+            DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE
+        )
         self._fixed = None if reliability == 'auto' else ReliabilityPolicy[reliability.upper()]
         self.topic: str = node.resolve_topic_name(topic)
         self.reliability = self._wanted_reliability()
@@ -108,7 +118,9 @@ class FollowingSubscription:
     def _subscribe(self) -> Subscription:
         """Return a subscription with the present reliability."""
         events = SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible)
-        qos = QoSProfile(depth=self._depth, reliability=self.reliability)
+        qos = QoSProfile(
+            depth=self._depth, reliability=self.reliability, durability=self._durability
+        )
         return self._node.create_subscription(*self._arguments, qos, event_callbacks=events)
 
     def _on_incompatible(self, event: object) -> None:
@@ -142,17 +154,25 @@ class CameraInputs:
         self._on_image = on_image
         self._last_image_s = time.monotonic()
         self._last_warning_s = -float('inf')
+        self._has_image = False
+        self._intervals_s: deque[float] = deque(maxlen=LEARNT_INTERVALS)
         image_type, suffix = {
             'raw': (Image, ''),
             'compressed': (CompressedImage, '/compressed'),
         }[config.transport]
         self._subscriptions = [
             FollowingSubscription(
-                node, message_type, f'{config.camera}/{name}', callback, depth, config.reliability
+                node,
+                message_type,
+                f'{config.camera}/{name}',
+                callback,
+                depth,
+                config.reliability,
+                latched=latched,
             )
-            for message_type, name, callback, depth in (
-                (CameraInfo, 'camera_info', on_info, INFO_DEPTH),
-                (image_type, f'image_raw{suffix}', self._take_image, IMAGE_DEPTH),
+            for message_type, name, callback, depth, latched in (
+                (CameraInfo, 'camera_info', on_info, INFO_DEPTH, config.camera_info_latched),
+                (image_type, f'image_raw{suffix}', self._take_image, IMAGE_DEPTH, False),
             )
         ]
 
@@ -173,8 +193,9 @@ class CameraInputs:
             )
 
     def is_silent(self) -> bool:
-        """Return whether no image has come for SILENCE_S."""
-        return time.monotonic() - self._last_image_s > SILENCE_S
+        """Return whether no image has come for SILENCE_S, or for several periods of the camera."""
+        usual_s = float(np.median(self._intervals_s)) if self._intervals_s else 0.0
+        return time.monotonic() - self._last_image_s > max(SILENCE_S, MISSED_IMAGES * usual_s)
 
     def describe(self) -> str:
         """Return what is subscribed to, and who publishes it."""
@@ -187,6 +208,10 @@ class CameraInputs:
 
     def _take_image(self, message: Image | CompressedImage) -> None:
         """Note the time and hand the image on."""
-        self._last_image_s = time.monotonic()
+        now_s = time.monotonic()
+        if self._has_image:
+            self._intervals_s.append(now_s - self._last_image_s)
+        self._has_image = True
+        self._last_image_s = now_s
         self._last_warning_s = -float('inf')  # silence after this is worth a warning at once
         self._on_image(message)

@@ -41,6 +41,9 @@ PARAMETERS = (
                  choices=('auto', 'reliable', 'best_effort')),
     ParameterRow('camera_info.timeout_s', 1.0, 'Seconds that an image waits for the camera_info '
                  'of its stamp.', (0.0, 60.0)),
+    ParameterRow('camera_info.latched', False, 'Take the camera_info that was published once '
+                 '(transient local) for every image. Off, because a camera that is calibrated '
+                 'anew, zooms or changes its mode would go on with what it was.'),
     ParameterRow('window.max_views', MAX_VIEWS, 'Views that are reconstructed together, the '
                  'newest included; 1 = each image by itself.', (1, 64)),
     ParameterRow('window.keyframe_interval_s', KEYFRAME_INTERVAL_S, 'Least seconds between the '

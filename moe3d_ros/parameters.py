@@ -27,6 +27,7 @@ class NodeConfig:
     transport: str
     reliability: str
     camera_info_timeout_s: float
+    camera_info_latched: bool
     backend: str
     weights: str
     threads: int | None
@@ -111,6 +112,7 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         transport=str(values['input.transport']),
         reliability=str(values['input.reliability']),
         camera_info_timeout_s=float(values['camera_info.timeout_s']),
+        camera_info_latched=bool(values['camera_info.latched']),
         backend=str(values['engine.backend']),
         weights=str(values['engine.weights']),
         threads=int(values['engine.threads']) or None,

@@ -8,14 +8,20 @@ import threading
 from typing import Generic
 from typing import TypeVar
 
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.messages import stamp_ns
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
-# Messages arrive in any order, and a camera_info, being small, may be several images ahead.
-MAX_WAITING_IMAGES = 4
-MAX_WAITING_INFOS = 64
+# What waits is bounded by time, and by memory where a publisher goes wild.
+MAX_WAITING_BYTES = 256 * 2**20  # of images
+MAX_WAITING_INFOS = 10_000
+INFO_KEEP_NS = 10_000_000_000  # a camera_info waits so long for its image, at least
+
+SAME_STAMP = 'another image of the same stamp came. Is there a second publisher on the topic?'
+OVERTAKEN = 'a newer image found its camera_info first, while that of this one had not come.'
 
 Item = TypeVar('Item')
 
@@ -46,62 +52,127 @@ class StampPairing:
     """
     Finds for each image the camera_info of exactly its stamp, whichever comes first.
 
-    Never another camera_info: an image that finds none is dropped. One thread uses a pairing.
+    Never another camera_info: an image that finds none is dropped. A latched camera_info, which
+    is published once for a camera that never changes, belongs to every image. One thread uses a
+    pairing.
 
     Parameters
     ----------
     timeout_s : how long an image waits.
-    on_unpaired : called with the stamp in ns of each image that is dropped.
+    on_drop : called with each image that is dropped.
+    latched : whether the newest camera_info is that of all images.
+    camera : whose images these are.
     """
 
-    def __init__(self, timeout_s: float, on_unpaired: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        timeout_s: float,
+        on_drop: Callable[[Drop], None],
+        *,
+        latched: bool = False,
+        camera: str = 'camera',
+    ) -> None:
         self._timeout_ns = round(timeout_s * 1e9)
-        self._on_unpaired = on_unpaired
+        self._on_drop = on_drop
+        self._is_latched = latched
+        self._camera = camera
+        self._latched: CameraInfo | None = None
         self._images: dict[int, tuple[Image | CompressedImage, int]] = {}
-        self._infos: dict[int, CameraInfo] = {}
+        self._infos: dict[int, tuple[CameraInfo, int]] = {}
+        self._waiting_bytes = 0
+        self._num_expired_infos = 0
 
     def add_image(self, image: Image | CompressedImage, received_ns: int) -> Frame | None:
         """Take an image; return the frame that it completes."""
-        stamp = stamp_ns(image)
-        if stamp in self._infos:
-            return self._pair(stamp, image, received_ns)
         self.expire(received_ns)
-        if stamp in self._images or len(self._images) == MAX_WAITING_IMAGES:
-            self._drop(stamp if stamp in self._images else next(iter(self._images)))
+        stamp = stamp_ns(image)
+        if self._latched is not None:
+            return Frame(image, self._latched, received_ns)
+        if stamp in self._infos:
+            return self._pair(image, self._infos[stamp][0], received_ns)
+        if stamp in self._images:
+            self._drop(stamp, DropReason.STALE_STAMP, SAME_STAMP)
         self._images[stamp] = image, received_ns
+        self._waiting_bytes += len(image.data)
+        while self._waiting_bytes > MAX_WAITING_BYTES:
+            text = f'images of more than {MAX_WAITING_BYTES >> 20} MiB waited for camera_info.'
+            self._drop(next(iter(self._images)), DropReason.QUEUE_FULL, text)
         return None
 
-    def add_info(self, info: CameraInfo) -> Frame | None:
+    def add_info(self, info: CameraInfo, received_ns: int) -> Frame | None:
         """Take a camera_info; return the frame that it completes."""
+        self.expire(received_ns)
+        if self._is_latched:
+            self._latched = info
+            return self._newest_with(info)
         stamp = stamp_ns(info)
         self._infos.pop(stamp, None)
-        self._infos[stamp] = info
+        self._infos[stamp] = info, received_ns
         if len(self._infos) > MAX_WAITING_INFOS:
-            del self._infos[next(iter(self._infos))]
-        return self._pair(stamp, *self._images.pop(stamp)) if stamp in self._images else None
+            self._forget_info(next(iter(self._infos)))
+        if stamp not in self._images:
+            return None
+        image, image_received_ns = self._take(stamp)
+        return self._pair(image, info, image_received_ns)
 
     def expire(self, now_ns: int) -> None:
-        """Drop the images that have waited too long."""
+        """Drop the images that have waited too long, and forget camera_infos nobody asked for."""
         for stamp, (_, received_ns) in list(self._images.items()):
             if now_ns - received_ns > self._timeout_ns:
-                self._drop(stamp)
+                self._drop(stamp, DropReason.NO_CAMERA_INFO, self._why_unpaired())
+        keep_ns = max(INFO_KEEP_NS, self._timeout_ns)
+        while self._infos:  # in the order in which they came
+            stamp, (_, received_ns) = next(iter(self._infos.items()))
+            if now_ns - received_ns <= keep_ns:
+                break
+            self._forget_info(stamp)
 
     def clear(self) -> None:
         """Drop all images that wait."""
         for stamp in list(self._images):
-            self._drop(stamp)
+            self._drop(stamp, DropReason.NO_CAMERA_INFO, '')
         self._infos.clear()
 
-    def _pair(self, stamp: int, image: Image | CompressedImage, received_ns: int) -> Frame:
+    def _pair(self, image: Image | CompressedImage, info: CameraInfo, received_ns: int) -> Frame:
         """Return a frame; images that are older than it have lost their turn."""
+        stamp = stamp_ns(image)
         for older in [waiting for waiting in self._images if waiting < stamp]:
-            self._drop(older)
-        return Frame(image, self._infos[stamp], received_ns)
+            self._drop(older, DropReason.NO_CAMERA_INFO, OVERTAKEN)
+        return Frame(image, info, received_ns)
 
-    def _drop(self, stamp: int) -> None:
+    def _newest_with(self, info: CameraInfo) -> Frame | None:
+        """Return the newest image that has waited for a latched camera_info."""
+        if not self._images:
+            return None
+        image, received_ns = self._take(max(self._images))
+        return self._pair(image, info, received_ns)
+
+    def _take(self, stamp: int) -> tuple[Image | CompressedImage, int]:
+        """Let an image wait no longer."""
+        image, received_ns = self._images.pop(stamp)
+        self._waiting_bytes -= len(image.data)
+        return image, received_ns
+
+    def _drop(self, stamp: int, reason: DropReason, text: str) -> None:
         """Drop an image that waits."""
-        del self._images[stamp]
-        self._on_unpaired(stamp)
+        self._take(stamp)
+        self._on_drop(Drop(reason, stamp, text, self._camera))
+
+    def _forget_info(self, stamp: int) -> None:
+        """Forget a camera_info whose image has not come."""
+        del self._infos[stamp]
+        self._num_expired_infos += 1
+
+    def _why_unpaired(self) -> str:
+        """Say why an image has found no camera_info, and what to do."""
+        text = (
+            f'no camera_info of exactly its stamp came within {self._timeout_ns / 1e9:g} s. The '
+            f'driver must stamp both alike; a slow one needs a longer camera_info.timeout_s, one '
+            f'that publishes it once needs camera_info.latched.'
+        )
+        if self._num_expired_infos:
+            text += f' {self._num_expired_infos} camera_infos found no image and were let go.'
+        return text
 
 
 class LatestWorker(Generic[Item]):

@@ -11,6 +11,7 @@ class DropReason(Enum):
 
     BUSY = 'busy'  # a newer one came before the engine was free
     NO_CAMERA_INFO = 'no_camera_info'  # none of its stamp came in time
+    QUEUE_FULL = 'queue_full'  # too many bytes of images waited for their camera_info
     BAD_CAMERA_INFO = 'bad_camera_info'  # not calibrated, of another size, unknown model
     BAD_IMAGE = 'bad_image'  # wrong step, truncated, unknown encoding, corrupt
     STALE_STAMP = 'stale_stamp'  # not newer than the image before

@@ -8,7 +8,10 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_ros.sync import MAX_WAITING_IMAGES
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DropReason
+import moe3d_ros.sync
+from moe3d_ros.sync import INFO_KEEP_NS
 from moe3d_ros.sync import MAX_WAITING_INFOS
 from moe3d_ros.sync import StampPairing
 from sensor_msgs.msg import CameraInfo
@@ -28,13 +31,14 @@ def stamped(message_type: type[Any], stamp_ns: int) -> Message:
 class Counting:
     """A pairing with a timeout of 1 s, and the stamps of the images that it has dropped."""
 
-    def __init__(self) -> None:
-        self.dropped: list[int] = []
-        self.pairing = StampPairing(1.0, self.count)
+    def __init__(self, timeout_s: float = 1.0, *, latched: bool = False) -> None:
+        self.drops: list[Drop] = []
+        self.pairing = StampPairing(timeout_s, self.drops.append, latched=latched)
 
-    def count(self, stamp_ns: int) -> None:
-        """Count one."""
-        self.dropped.append(stamp_ns)
+    @property
+    def dropped(self) -> list[int]:
+        """Return the stamps of what was dropped."""
+        return [drop.stamp_ns for drop in self.drops]
 
     @property
     def num_dropped(self) -> int:
@@ -45,9 +49,9 @@ class Counting:
         """Add an image."""
         return self.pairing.add_image(stamped(Image, stamp_ns), received_ns)
 
-    def info(self, stamp_ns: int) -> Message:
+    def info(self, stamp_ns: int, received_ns: int = 0) -> Message:
         """Add a camera_info."""
-        return self.pairing.add_info(stamped(CameraInfo, stamp_ns))
+        return self.pairing.add_info(stamped(CameraInfo, stamp_ns), received_ns)
 
 
 @pytest.fixture
@@ -106,33 +110,81 @@ def test_image_is_dropped_when_its_time_is_up(counting: Counting) -> None:
     assert counting.info(1) is None
 
 
-def test_memory_is_bounded_and_every_image_is_accounted_for(counting: Counting) -> None:
-    for stamp in range(1000):
-        counting.image(stamp)
-    assert counting.num_dropped == 1000 - MAX_WAITING_IMAGES
+def test_thirty_images_a_second_wait_as_long_as_the_parameter_says(counting: Counting) -> None:
+    """Each camera_info comes .2 s, six images, after its image."""
+    period_ns, late = SECOND_NS // 30, 6
+    frames = []
+    for number in range(60):
+        counting.image(number * period_ns, received_ns=number * period_ns)
+        if number >= late:
+            frames.append(counting.info((number - late) * period_ns, number * period_ns))
 
-    for stamp in range(2000, 2000 + MAX_WAITING_INFOS + 1):
+    assert [frame.stamp_ns for frame in frames] == [n * period_ns for n in range(60 - late)]
+    assert not counting.drops
+
+
+def test_camera_info_waits_for_an_image_that_is_late(counting: Counting) -> None:
+    """At 60 Hz, 1.2 s are 72 camera_infos."""
+    period_ns, late = SECOND_NS // 60, 72
+    frames = []
+    for number in range(150):
+        counting.info(number * period_ns, number * period_ns)
+        if number >= late:
+            frames.append(counting.image((number - late) * period_ns, number * period_ns))
+
+    assert None not in frames
+    assert not counting.drops
+
+
+def test_camera_info_that_nobody_asked_for_is_let_go_and_said(counting: Counting) -> None:
+    counting.info(1, received_ns=0)
+    after_ns = INFO_KEEP_NS + 1
+
+    assert counting.image(1, received_ns=after_ns) is None
+    counting.pairing.expire(after_ns + SECOND_NS + 1)
+
+    assert '1 camera_infos found no image' in counting.drops[0].text
+    assert 'within 1 s' in counting.drops[0].text
+
+
+def test_memory_is_bounded_and_what_it_costs_is_named_apart(
+    counting: Counting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moe3d_ros.sync, 'MAX_WAITING_BYTES', 1000)
+    for stamp in range(8):
+        image = stamped(Image, stamp)
+        image.data.frombytes(bytes(300))
+        counting.pairing.add_image(image, 0)
+
+    assert counting.dropped == [0, 1, 2, 3, 4]
+    assert {drop.reason for drop in counting.drops} == {DropReason.QUEUE_FULL}
+    assert counting.info(7).stamp_ns == 7
+
+
+def test_camera_infos_are_bounded(counting: Counting) -> None:
+    for stamp in range(MAX_WAITING_INFOS + 1):
         counting.info(stamp)
-    assert counting.image(2000) is None
-    assert counting.image(2001) is not None
 
-    counting.pairing.clear()
-    assert counting.num_dropped == 1000 + 1
-
-
-def test_same_stamp_twice_is_counted(counting: Counting) -> None:
-    counting.image(1)
-    counting.image(1)
-
-    assert counting.info(1) is not None
-    assert counting.num_dropped == 1
-
-
-def test_pairs_are_found_after_time_has_jumped_back(counting: Counting) -> None:
-    for stamp in range(100 * SECOND_NS, 110 * SECOND_NS, SECOND_NS):
-        counting.info(stamp)
-        counting.image(stamp)
-    counting.image(110 * SECOND_NS)
-
-    assert counting.info(1) is None
+    assert counting.image(0) is None
     assert counting.image(1) is not None
+
+
+def test_second_image_of_a_stamp_replaces_the_first_and_is_named(counting: Counting) -> None:
+    counting.image(5)
+    counting.image(5)
+
+    assert [drop.reason for drop in counting.drops] == [DropReason.STALE_STAMP]
+    assert counting.info(5) is not None
+
+
+def test_latched_camera_info_belongs_to_every_image() -> None:
+    counting = Counting(latched=True)
+    assert counting.image(3) is None
+    assert counting.image(4) is None
+
+    first = counting.info(0)
+    later = counting.image(9)
+
+    assert (first.stamp_ns, later.stamp_ns) == (4, 9)
+    assert first.info is later.info
+    assert counting.dropped == [3]
