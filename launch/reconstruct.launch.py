@@ -9,6 +9,7 @@ from launch import LaunchDescription
 from launch import LaunchDescriptionEntity
 from launch.actions import DeclareLaunchArgument
 from launch.actions import EmitEvent
+from launch.actions import LogInfo
 from launch.actions import OpaqueFunction
 from launch.actions import RegisterEventHandler
 from launch.conditions import IfCondition
@@ -20,8 +21,16 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 from moe3d_ros.fastdds_profile import fast_dds_environment
+from moe3d_ros.params_file import read_params_file
 
 CONFIG = Path(__file__).resolve().parent.parent / 'config'
+
+# Parameter -> the argument that replaces it, where it is given.
+REPLACED = {
+    'camera.name': 'camera',
+    'input.transport': 'transport',
+    'use_sim_time': 'use_sim_time',
+}
 
 # Topics that config/reconstruct.rviz shows, below ~/camera of the node /moe3d.
 RVIZ_TOPICS = ('points', 'color/image_rect', 'depth/image_rect', 'boundary_confidence')
@@ -30,30 +39,32 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'params_file',
         default_value=str(CONFIG / 'reconstruct.yaml'),
-        description='Parameters of the node. The arguments camera, transport and use_sim_time '
-        'come on top of it.',
+        description='Parameters of the node. An argument camera, transport or use_sim_time that '
+        'is given replaces what the file says, and the log says so.',
     ),
     DeclareLaunchArgument(
         'camera',
-        default_value='camera',
-        description='Name of the camera; part of the topics.',
+        default_value='',
+        description='Name of the camera; part of the topics. Empty: as in params_file.',
     ),
     DeclareLaunchArgument(
         'image_topic',
-        default_value=[LaunchConfiguration('camera'), '/image_raw'],
-        description='Base topic of the images, without /compressed (as image_transport has it).',
+        default_value='',
+        description='Base topic of the images, without /compressed (as image_transport has it). '
+        'Empty: <camera>/image_raw.',
     ),
     DeclareLaunchArgument(
         'camera_info_topic',
-        default_value=[LaunchConfiguration('camera'), '/camera_info'],
-        description='Topic of the camera_info that belongs to the images.',
+        default_value='',
+        description='Topic of the camera_info that belongs to the images. Empty: '
+        '<camera>/camera_info.',
     ),
     DeclareLaunchArgument(
         'transport',
-        default_value='raw',
-        choices=['raw', 'compressed'],
+        default_value='',
+        choices=['', 'raw', 'compressed'],
         description='raw: sensor_msgs/Image; compressed: sensor_msgs/CompressedImage on '
-        '<image_topic>/compressed.',
+        '<image_topic>/compressed. Empty: as in params_file.',
     ),
     DeclareLaunchArgument('namespace', default_value='', description='Namespace of the node.'),
     DeclareLaunchArgument(
@@ -61,9 +72,10 @@ ARGUMENTS = (
     ),
     DeclareLaunchArgument(
         'use_sim_time',
-        default_value='false',
-        choices=['true', 'false'],
-        description='Take the time from /clock (a bag that is played with --clock).',
+        default_value='',
+        choices=['', 'true', 'false'],
+        description='Take the time from /clock (a bag that is played with --clock). Empty: as in '
+        'params_file.',
     ),
     DeclareLaunchArgument(
         'autostart',
@@ -88,26 +100,31 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         argument.name: LaunchConfiguration(argument.name).perform(context)
         for argument in ARGUMENTS
     }
-    sim_time = {'use_sim_time': value['use_sim_time'] == 'true'}
+    in_file = read_params_file(
+        Path(value['params_file']), f'/{value["namespace"].strip("/")}/moe3d'.replace('//', '/')
+    )
+    overrides = {name: value[name_of] for name, name_of in REPLACED.items() if value[name_of]}
+    if 'use_sim_time' in overrides:
+        overrides['use_sim_time'] = overrides['use_sim_time'] == 'true'
+    camera = overrides.get('camera.name') or in_file.get('camera.name', 'camera')
+    image_topic = value['image_topic'] or f'{camera}/image_raw'
     environment = fast_dds_environment(context.environment)
     node = LifecycleNode(
         package='moe3d_ros',
         executable='moe3d_node',
         name='moe3d',
         namespace=value['namespace'],
-        parameters=[
-            value['params_file'],
-            {'camera.name': value['camera'], 'input.transport': value['transport'], **sim_time},
-        ],
+        parameters=[value['params_file'], overrides] if overrides else [value['params_file']],
         remappings=[
-            (f'{value["camera"]}/image_raw', value['image_topic']),
-            (f'{value["camera"]}/image_raw/compressed', f'{value["image_topic"]}/compressed'),
-            (f'{value["camera"]}/camera_info', value['camera_info_topic']),
+            (f'{camera}/image_raw', image_topic),
+            (f'{camera}/image_raw/compressed', f'{image_topic}/compressed'),
+            (f'{camera}/camera_info', value['camera_info_topic'] or f'{camera}/camera_info'),
         ],
         arguments=['--ros-args', '--log-level', value['log_level']],
         additional_env=environment,
         output='screen',
     )
+    sim_time = {'use_sim_time': bool({**in_file, **overrides}.get('use_sim_time', False))}
     rviz = Node(
         package='rviz2',
         executable='rviz2',
@@ -115,12 +132,18 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[sim_time],
         namespace=value['namespace'],
         remappings=[
-            (f'/moe3d/camera/{topic}', f'moe3d/{value["camera"]}/{topic}') for topic in RVIZ_TOPICS
+            (f'/moe3d/camera/{topic}', f'moe3d/{camera}/{topic}') for topic in RVIZ_TOPICS
         ],
         additional_env=environment,
         condition=IfCondition(value['rviz']),
     )
-    return [*(autostart(node) if value['autostart'] == 'true' else []), node, rviz]
+    replaced = [
+        LogInfo(msg=f'{name} is {given}: the argument replaces {in_file[name]} of params_file.')
+        for name, given in overrides.items()
+        if name in in_file and in_file[name] != given
+    ]
+    start_node = autostart(node) if value['autostart'] == 'true' else []
+    return [*replaced, *start_node, node, rviz]
 
 
 def autostart(node: LifecycleNode) -> list[LaunchDescriptionEntity]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import View
 
@@ -41,6 +42,22 @@ class WindowConfig:
                 f'keyframe_interval_s is a number of seconds from 0; got '
                 f'{self.keyframe_interval_s}.'
             )
+
+
+def check_fits(config: WindowConfig, spec: NetworkSpec) -> None:
+    """
+    Check that the network takes windows of this size.
+
+    Raises
+    ------
+    ConfigError
+        If it does not.
+    """
+    if config.max_views > spec.max_views:
+        raise ConfigError(
+            f'window.max_views is {config.max_views}, but {spec.name} takes at most '
+            f'{spec.max_views} views.'
+        )
 
 
 class Window(NamedTuple):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from moe3d_engine.backend import Backend
-from moe3d_engine.errors import ConfigError
 from moe3d_engine.network import Engine
 from moe3d_engine.session import Session
 from moe3d_engine.types import View
+from moe3d_engine.window import check_fits
 from moe3d_ros.outputs.depth import DepthOutputs
 from moe3d_ros.outputs.diagnostics import HealthReport
 from moe3d_ros.outputs.diagnostics import Statistics
@@ -64,11 +64,7 @@ class Resources:
     def _warm_up(self, node: LifecycleNode) -> bool:
         """Run the network once on a full window; return whether depth is in metres."""
         spec, window = self.engine.spec, self.config.session.window
-        if window.max_views > spec.max_views:
-            raise ConfigError(
-                f'window.max_views is {window.max_views}, but {spec.name} takes at most '
-                f'{spec.max_views} views.'
-            )
+        check_fits(window, spec)
         black = np.zeros((*spec.input_hw, 3), np.uint8)
         views = [View(black, np.eye(3)) for _ in range(window.max_views)]
         scale = Session(self.engine, self.config.session).reconstruct(views, (0,)).scale

@@ -9,7 +9,6 @@ from contextlib import closing
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from itertools import islice
 import logging
 from pathlib import Path
@@ -49,6 +48,7 @@ from moe3d_engine.session import Session
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.window import check_fits
 import numpy as np
 
 logger = logging.getLogger(__name__)
@@ -179,10 +179,9 @@ class _BagJudge:
     def __init__(
         self, engine: Engine, topics: FrameTopics, options: BagRunOptions, *, compressed: bool
     ) -> None:
-        window = options.session.window
-        allowed = replace(window, max_views=min(window.max_views, engine.spec.max_views))
+        check_fits(options.session.window, engine.spec)
         self._topics = topics
-        self._session = Session(engine, replace(options.session, window=allowed))
+        self._session = Session(engine, options.session)
         self._camera = CameraIntake(compressed=compressed)
         self._judge = FrameJudge(engine.spec.confidence_tau, baselines=options.baselines)
         self._map = MapJudge()
