@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
+from moe3d_engine.errors import InputError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import crop_intrinsics
 from moe3d_engine.geometry.cameras import scale_intrinsics
@@ -15,6 +16,10 @@ from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
 from numpy.typing import NDArray
+
+# How many times what the network sees an image may hold once it is resized: so much is computed
+# and thrown away. A panorama of 4:1 holds 3 times as much, one of 42:1 holds 32.
+MAX_CROPPED = 32
 
 
 class Fit(NamedTuple):
@@ -39,13 +44,26 @@ def fit_geometry(source_hw: tuple[int, int], input_hw: tuple[int, int]) -> Fit:
     """
     Return how an image of `source_hw` is resized and cropped to `input_hw`.
 
+    Raises
+    ------
+    InputError
+        If the image is so long and thin that nearly all of it would be cut away.
+
     Notes
     -----
     The resize is isotropic and covers the input; the crop is centred. Sizes are whole pixels, so
     the true ratio per axis differs by a fraction of a pixel from the common one; the matrix holds
     the true ratios.
     """
-    scale = max(input_hw[0] / source_hw[0], input_hw[1] / source_hw[1])
+    scales = input_hw[0] / source_hw[0], input_hw[1] / source_hw[1]
+    if max(scales) > MAX_CROPPED * min(scales):
+        raise InputError(
+            f'An image of {source_hw[1]}x{source_hw[0]} pixels is too long and thin for the '
+            f'{input_hw[1]}x{input_hw[0]} of the network: 1/{max(scales) / min(scales):.0f} of it '
+            f'would be left, at least 1/{MAX_CROPPED} must be. Cut it into pieces, or check the '
+            f'size that its driver publishes.'
+        )
+    scale = max(scales)
     height = max(input_hw[0], round(source_hw[0] * scale))
     width = max(input_hw[1], round(source_hw[1] * scale))
     top, left = (height - input_hw[0]) // 2, (width - input_hw[1]) // 2
@@ -64,7 +82,13 @@ def fit_view(view: View, input_hw: tuple[int, int]) -> FittedView:
 
     Returns
     -------
-    FittedView : its image may share memory with `view.image`, so do not write into it.
+    FittedView : its image is `view.image` itself where it has the network's size, so do not
+        write into it; else it owns its pixels.
+
+    Raises
+    ------
+    InputError
+        As `fit_geometry`; so memory stays below MAX_CROPPED times that of the input.
     """
     fit = fit_geometry(view.image.shape[:2], input_hw)
     image = view.image
@@ -72,7 +96,8 @@ def fit_view(view: View, input_hw: tuple[int, int]) -> FittedView:
         interpolation = _interpolation(image.shape[:2], fit)
         resized = cv2.resize(image, fit.resized_hw[::-1], interpolation=interpolation)
         image = np.asarray(resized, np.uint8)
-    image = image[fit.top : fit.top + input_hw[0], fit.left : fit.left + input_hw[1]]
+    if image.shape[:2] != input_hw:  # a copy: a part would keep all of the image alive
+        image = image[fit.top : fit.top + input_hw[0], fit.left : fit.left + input_hw[1]].copy()
     return fitted_view(view, image)
 
 

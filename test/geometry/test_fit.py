@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
+from moe3d_engine.errors import InputError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.fit import check_same_size
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.fit import fit_view
+from moe3d_engine.geometry.fit import MAX_CROPPED
 from moe3d_engine.geometry.fit import resampling_matrices
 from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.types import View
@@ -109,8 +112,52 @@ def test_resampling_matrices_do_what_fitting_does_up_to_one_grey_level(
 
     rows, columns = resampling_matrices(source_hw, INPUT_HW)
 
-    fitted = np.einsum('ij,jkc,lk->ilc', rows, image, columns)
+    fitted = np.einsum('ij,jkc,lk->ilc', rows, image, columns, optimize=True)
     expected = fit_view(View(image), INPUT_HW).image
     assert rows.shape == (INPUT_HW[0], source_hw[0])
     assert columns.shape == (INPUT_HW[1], source_hw[1])
     assert np.abs(np.rint(fitted).clip(0, 255) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    'source_hw', [*SIZES, (480, 848), (1080, 1920), (7, 9), (1, 1), (3, 60), (60, 5), (29, 42)]
+)
+@pytest.mark.parametrize('input_hw', [(28, 42), (144, 192), (518, 392)])
+def test_fitted_image_is_the_middle_of_the_resized_one(
+    source_hw: tuple[int, int], input_hw: tuple[int, int]
+) -> None:
+    """Byte for byte: figures of weights that were trained on these pixels must stay."""
+    image = np.random.default_rng(3).integers(0, 256, (*source_hw, 3), np.uint8)
+    scale = max(input_hw[0] / source_hw[0], input_hw[1] / source_hw[1])
+    size_hw = [max(n, round(m * scale)) for m, n in zip(source_hw, input_hw, strict=True)]
+    by = cv2.INTER_AREA if size_hw[0] < source_hw[0] else cv2.INTER_LINEAR
+    resized = cv2.resize(image, size_hw[::-1], interpolation=by)
+    top, left = ((n - m) // 2 for n, m in zip(size_hw, input_hw, strict=True))
+
+    fitted = fit_view(View(image), input_hw).image
+
+    np.testing.assert_array_equal(
+        fitted, resized[top : top + input_hw[0], left : left + input_hw[1]]
+    )
+
+
+@pytest.mark.parametrize('source_hw', [(60, 400), (400, 60), (28, 400), (400, 42)])
+def test_fitted_image_keeps_nothing_alive_that_was_cut_away(source_hw: tuple[int, int]) -> None:
+    fitted = fit_view(View(np.zeros((*source_hw, 3), np.uint8)), INPUT_HW)
+
+    assert fitted.image.base is None
+
+
+@pytest.mark.parametrize('source_hw', [(1, 10_000), (1, 60_000), (60_000, 1), (2, 97)])
+def test_long_thin_image_is_refused_before_it_is_enlarged(source_hw: tuple[int, int]) -> None:
+    """Resized, 60,000x1 would be 141 megabytes even for this small network."""
+    view = View(np.zeros((*source_hw, 3), np.uint8))
+
+    with pytest.raises(InputError, match=f'{source_hw[1]}x{source_hw[0]} pixels is too long'):
+        fit_view(view, INPUT_HW)
+
+
+def test_longest_image_that_fits_is_fitted() -> None:
+    view = View(np.zeros((2, 3 * MAX_CROPPED, 3), np.uint8))
+
+    assert fit_view(view, INPUT_HW).image.shape == (*INPUT_HW, 3)
