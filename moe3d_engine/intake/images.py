@@ -4,102 +4,126 @@ from __future__ import annotations
 
 import sys
 from typing import Any
-from typing import NamedTuple
 
-import cv2
 from moe3d_engine.errors import InputError
+from moe3d_engine.intake.compressed import parse_format
+from moe3d_engine.intake.compressed import read_picture
+from moe3d_engine.intake.encodings import COLOURS
+from moe3d_engine.intake.encodings import DEPTHS
+from moe3d_engine.intake.encodings import Encoding
+from moe3d_engine.intake.encodings import Pixels
+from moe3d_engine.intake.encodings import to_rgb
 from moe3d_engine.intake.messages import Message
+from moe3d_engine.intake.messages import quoted
+from moe3d_engine.intake.messages import Warn
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
 
-
-class _Encoding(NamedTuple):
-    """How pixels lie in an image message, and OpenCV's code that makes them RGB."""
-
-    channels: int
-    to_rgb: int | None
-    dtype: type[np.generic] = np.uint8
-    even_width: bool = False
+NUM_WATCHED = 3  # 16-bit images after which the bits that they fill are judged
+SENSOR_BITS = (10, 12, 14)
 
 
-# ROS names a Bayer pattern by its first two rows, OpenCV by the second row's second and third
-# pixel: bayer_rggb8 is BayerBG.
-_ENCODINGS = {
-    'rgb8': _Encoding(3, None),
-    'bgr8': _Encoding(3, cv2.COLOR_BGR2RGB),
-    'rgba8': _Encoding(4, cv2.COLOR_RGBA2RGB),
-    'bgra8': _Encoding(4, cv2.COLOR_BGRA2RGB),
-    'mono8': _Encoding(1, cv2.COLOR_GRAY2RGB),
-    'mono16': _Encoding(1, cv2.COLOR_GRAY2RGB, np.uint16),
-    'yuv422': _Encoding(2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
-    'uyvy': _Encoding(2, cv2.COLOR_YUV2RGB_UYVY, even_width=True),
-    'yuv422_yuy2': _Encoding(2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
-    'yuyv': _Encoding(2, cv2.COLOR_YUV2RGB_YUY2, even_width=True),
-    'bayer_rggb8': _Encoding(1, cv2.COLOR_BayerBG2RGB),
-    'bayer_bggr8': _Encoding(1, cv2.COLOR_BayerRG2RGB),
-    'bayer_gbrg8': _Encoding(1, cv2.COLOR_BayerGR2RGB),
-    'bayer_grbg8': _Encoding(1, cv2.COLOR_BayerGB2RGB),
-}
+class ImageDecoder:
+    """
+    Decodes the images of one camera.
 
-_VALUES = {'16UC1': _Encoding(1, None, np.uint16), '32FC1': _Encoding(1, None, np.float32)}
+    Parameters
+    ----------
+    compressed : whether they are CompressedImage and not Image.
+    mono16_bits : how many of 16 bits the sensor fills, from the lowest on; None = 16.
+    warn : told once if the images fill other bits than that.
+    """
+
+    def __init__(self, *, compressed: bool, warn: Warn, mono16_bits: int | None = None) -> None:
+        self._compressed = compressed
+        self._bits = mono16_bits
+        self._warn = warn
+        self._num_watched = 0
+        self._largest = 0
+        self._is_judged = False
+
+    def decode(self, message: Message, expected_hw: tuple[int, int] | None = None) -> UInt8Array:
+        """
+        Return the RGB pixels (H, W, 3) of a message; see decode_raw and decode_compressed.
+
+        Raises
+        ------
+        InputError
+            If the message cannot be used.
+        """
+        if self._compressed:
+            pixels = _compressed_pixels(message, expected_hw, self._bits)
+        else:
+            pixels = _raw_pixels(message, COLOURS, 'Images')
+        if pixels.encoding.dtype == np.uint16 and not self._is_judged:
+            self._watch(pixels.values)
+        return to_rgb(pixels, self._bits)
+
+    def _watch(self, values: NDArray[Any]) -> None:
+        """Judge the bits that the first images fill, or whether more come than were declared."""
+        largest = int(values.max())
+        if self._bits is not None:
+            self._is_judged = largest >= 2**self._bits
+            if self._is_judged:
+                self._warn(
+                    f'An image of 16 bits holds {largest}, more than input.mono16_bits = '
+                    f'{self._bits} allows: what is brighter becomes white.'
+                )
+            return
+        self._largest = max(self._largest, largest)
+        self._num_watched += largest > 0  # a lens cap says nothing
+        self._is_judged = self._num_watched == NUM_WATCHED
+        filled = next((bits for bits in SENSOR_BITS if self._largest < 2**bits), None)
+        if self._is_judged and filled is not None:
+            self._warn(
+                f'The largest value of {NUM_WATCHED} images of 16 bits is {self._largest} of '
+                f'65535: the network sees them black. Set input.mono16_bits to {filled} if the '
+                f'sensor has {filled} bits, to 16 if the scene is dark.'
+            )
 
 
-def decode_raw(message: Message) -> UInt8Array:
+def decode_raw(message: Message, mono16_bits: int | None = None) -> UInt8Array:
     """
     Return the RGB pixels (H, W, 3) of a sensor_msgs/Image.
 
     The array may share memory with the message.
+
+    Parameters
+    ----------
+    message : of an encoding in colour, grey, or of a Bayer mosaic.
+    mono16_bits : how many of 16 bits the sensor fills, from the lowest on; None = 16.
 
     Raises
     ------
     InputError
         If the encoding is unknown, or size, step and data contradict each other.
     """
-    encoding = _ENCODINGS.get(message.encoding)
-    if encoding is None:
-        raise InputError(
-            f'Images of encoding {message.encoding!r} cannot be read; known are '
-            f'{", ".join(_ENCODINGS)}.'
-        )
-    pixels = _pixels(message, encoding)
-    if encoding.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
-    if encoding.to_rgb is None:
-        return np.ascontiguousarray(pixels)
-    return np.asarray(cv2.cvtColor(pixels, encoding.to_rgb), np.uint8)
+    return to_rgb(_raw_pixels(message, COLOURS, 'Images'), mono16_bits)
 
 
-def decode_compressed(message: Message) -> UInt8Array:
+def decode_compressed(
+    message: Message,
+    expected_hw: tuple[int, int] | None = None,
+    mono16_bits: int | None = None,
+) -> UInt8Array:
     """
     Return the RGB pixels (H, W, 3) of a sensor_msgs/CompressedImage, as the sensor saw them.
+
+    Parameters
+    ----------
+    message : a JPEG, PNG, BMP, TIFF or WebP. Its `format` is read as compressed_image_transport
+        writes it; a Bayer mosaic becomes colour.
+    expected_hw : (H, W) of its camera_info; another size is refused before it is decoded.
+    mono16_bits : see decode_raw.
 
     Raises
     ------
     InputError
-        If the data are no image, are cut off, or hold depth.
+        If the data are no image, are cut off, hold depth or too many pixels.
     """
-    data = np.frombuffer(message.data, np.uint8)
-    cut = _is_jpeg(data) and not _has_jpeg_end(data)
-    if 'compressedDepth' in message.format or cut or not data.size:
-        what = 'ends early' if cut else 'is empty' if not data.size else 'holds depth'
-        raise InputError(
-            f'The compressed image (format {message.format!r}, {data.size} bytes) {what}; a whole '
-            f'JPEG or PNG in colour is expected.'
-        )
-    # The camera_info is of the pixels as stored, so a rotation in EXIF must not be applied.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        bgr = cv2.imdecode(data, flags)
-    except cv2.error:  # some decoders raise it, others return None
-        bgr = None
-    if bgr is None:
-        raise InputError(
-            f'The compressed image (format {message.format!r}, {data.size} bytes) cannot be '
-            f'decoded; a JPEG or PNG is expected.'
-        )
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
+    return to_rgb(_compressed_pixels(message, expected_hw, mono16_bits), mono16_bits)
 
 
 def decode_depth(message: Message) -> Float32Array:
@@ -127,19 +151,44 @@ def decode_values(message: Message) -> NDArray[Any]:
     InputError
         If the encoding is another, or size, step and data contradict each other.
     """
-    encoding = _VALUES.get(message.encoding)
+    return _raw_pixels(message, DEPTHS, 'Depth').values
+
+
+def _compressed_pixels(
+    message: Message, expected_hw: tuple[int, int] | None, mono16_bits: int | None
+) -> Pixels:
+    """Return the values of a CompressedImage."""
+    data = bytes(message.data)
+    try:
+        return read_picture(data, parse_format(message.format), expected_hw, mono16_bits)
+    except InputError as error:
+        raise InputError(
+            f'The compressed image (format {quoted(message.format)}, {len(data)} bytes) {error}.'
+        ) from error
+
+
+def _raw_pixels(message: Message, known: dict[str, Encoding], what: str) -> Pixels:
+    """Return the values of an Image of a known encoding, without the padding of the rows."""
+    encoding = known.get(message.encoding)
     if encoding is None:
         raise InputError(
-            f'Depth of encoding {message.encoding!r} cannot be read; known are '
-            f'{", ".join(_VALUES)}.'
+            f'{what} of encoding {quoted(message.encoding)} cannot be read; known are '
+            f'{", ".join(known)}.'
         )
-    return _pixels(message, encoding)
-
-
-def _pixels(message: Message, encoding: _Encoding) -> NDArray[Any]:
-    """Return the message's pixels (H, W[, C]) without the padding of the rows."""
     itemsize = np.dtype(encoding.dtype).itemsize
     row_bytes = message.width * encoding.channels * itemsize
+    _check_layout(message, row_bytes, encoding)
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    values = np.ascontiguousarray(rows[:, :row_bytes]).view(encoding.dtype)
+    if itemsize > 1 and bool(message.is_bigendian) != (sys.byteorder == 'big'):
+        values = values.byteswap()
+    if encoding.channels > 1:
+        values = values.reshape(message.height, message.width, encoding.channels)
+    return Pixels(values, encoding)
+
+
+def _check_layout(message: Message, row_bytes: int, encoding: Encoding) -> None:
+    """Raise InputError unless size, step and data of an Image agree."""
     num_bytes = message.height * message.step
     complaint = None
     if not message.width or not message.height:
@@ -155,20 +204,3 @@ def _pixels(message: Message, encoding: _Encoding) -> NDArray[Any]:
             f'The image ({message.width}x{message.height}, {message.encoding}, step '
             f'{message.step}, {len(message.data)} bytes) is not valid: {complaint}.'
         )
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    pixels = np.ascontiguousarray(rows[:, :row_bytes]).view(encoding.dtype)
-    if itemsize > 1 and bool(message.is_bigendian) != (sys.byteorder == 'big'):
-        pixels = pixels.byteswap()
-    if encoding.channels == 1:
-        return pixels
-    return pixels.reshape(message.height, message.width, encoding.channels)
-
-
-def _is_jpeg(data: UInt8Array) -> bool:
-    """Return whether data begin as a JPEG does."""
-    return data[:2].tobytes() == b'\xff\xd8'
-
-
-def _has_jpeg_end(data: UInt8Array) -> bool:
-    """Return whether a JPEG has its end marker; OpenCV fills what is missing with grey."""
-    return data[-64:].tobytes().rstrip(b'\0').endswith(b'\xff\xd9')

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
-from moe3d_engine.intake.images import decode_compressed
 from moe3d_engine.intake.images import decode_raw
+from moe3d_engine.intake.images import ImageDecoder
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
@@ -62,13 +62,75 @@ def test_grey_becomes_three_equal_channels() -> None:
 
 
 @pytest.mark.parametrize('is_bigendian', [0, 1])
-def test_sixteen_bits_keep_their_upper_eight(is_bigendian: int) -> None:
+def test_sixteen_bits_become_the_nearest_of_eight(is_bigendian: int) -> None:
     grey = np.linspace(0, 65535, 24).reshape(4, 6).astype(np.uint16)
     sent = grey.astype('>u2' if is_bigendian else '<u2')
 
     decoded = decode_raw(message_of(sent, 'mono16', 4, is_bigendian))
 
-    assert np.array_equal(decoded[..., 0], grey >> 8)
+    assert np.array_equal(decoded[..., 0], np.rint(grey / 257))
+
+
+@pytest.mark.parametrize('bits', [10, 12, 14])
+@pytest.mark.parametrize('encoding', ['mono16', 'bayer_rggb16', 'bgr16'])
+def test_bits_that_a_sensor_fills_span_black_to_white(bits: int, encoding: str) -> None:
+    channels = 3 if encoding == 'bgr16' else 1
+    white = np.full((4, 6, channels), 2**bits - 1, np.uint16)
+
+    decoded = decode_raw(message_of(white, encoding), mono16_bits=bits)
+    half = decode_raw(message_of(white // 2, encoding), mono16_bits=bits)
+
+    assert (decoded == 255).all()
+    assert (half == 127).all()
+
+
+@pytest.mark.parametrize(
+    ('encoding', 'order'),
+    [
+        ('rgb16', [0, 1, 2]),
+        ('bgr16', [2, 1, 0]),
+        ('rgba16', [0, 1, 2, 0]),
+        ('bgra16', [2, 1, 0, 0]),
+    ],
+)
+def test_colour_of_sixteen_bits_becomes_rgb(encoding: str, order: list[int]) -> None:
+    sent = colour_image()[..., order].astype(np.uint16) * 257
+
+    assert np.array_equal(decode_raw(message_of(sent, encoding)), colour_image())
+
+
+def watched(largest: list[int], bits: int | None = None) -> list[str]:
+    """Return what a decoder tells of grey images with these largest values."""
+    told: list[str] = []
+    decoder = ImageDecoder(compressed=False, warn=told.append, mono16_bits=bits)
+    for value in largest:
+        image = np.linspace(0, value, 24).reshape(4, 6).astype(np.uint16)
+        assert decoder.decode(message_of(image, 'mono16')).max() == min(
+            255, round(value * 255 / (2 ** (bits or 16) - 1))
+        )
+    return told
+
+
+@pytest.mark.parametrize(('bits', 'largest'), [(10, 1023), (12, 4000), (14, 16383)])
+def test_sensor_that_fills_the_low_bits_is_told_once_with_the_numbers(
+    bits: int, largest: int
+) -> None:
+    (told,) = watched([0, 100, largest, 300, 200, 400, 500])
+
+    assert f' is {largest} of 65535' in told
+    assert f'input.mono16_bits to {bits}' in told
+
+
+def test_sensor_that_fills_sixteen_bits_is_not_complained_of() -> None:
+    assert not watched([20_000, 400, 300, 200, 100])
+    assert not watched([400] * 5, bits=16)
+    assert not watched([4095] * 5, bits=12)
+
+
+def test_values_that_the_declared_bits_cannot_hold_are_told_once() -> None:
+    (told,) = watched([4000, 4096, 5000], bits=12)
+
+    assert '4096, more than input.mono16_bits = 12' in told
 
 
 @pytest.mark.parametrize(
@@ -103,53 +165,25 @@ def test_other_encodings_are_refused_by_name(encoding: str) -> None:
         decode_raw(message_of(colour_image(), encoding))
 
 
+def test_message_to_people_repeats_forty_characters_of_an_encoding_at_most() -> None:
+    with pytest.raises(InputError, match='9999960 more characters') as raised:
+        decode_raw(message_of(colour_image(), 'x' * 10_000_000))
+
+    assert len(str(raised.value)) < 600
+
+
 def test_odd_width_of_yuv_is_refused() -> None:
     with pytest.raises(InputError, match='must be even'):
         decode_raw(message_of(np.zeros((4, 5, 2), np.uint8), 'yuyv'))
 
 
-def jpeg_of(image: Array) -> bytes:
-    """Return the JPEG of an RGB image."""
-    encoded: bytes = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-    return encoded
-
-
 @pytest.mark.parametrize('extension', ['.png', '.jpg'])
-def test_compressed_image_becomes_rgb(extension: str) -> None:
+def test_decoder_of_compressed_images_passes_the_size_on(extension: str) -> None:
     image = np.full((32, 48, 3), (200, 100, 50), np.uint8)
     data = cv2.imencode(extension, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    decoder = ImageDecoder(compressed=True, warn=pytest.fail)
+    message = CompressedImage(format=extension[1:], data=data)
 
-    decoded = decode_compressed(CompressedImage(format=extension[1:], data=data))
-
-    np.testing.assert_allclose(decoded, image, atol=3)
-
-
-def test_padding_behind_a_jpeg_does_no_harm() -> None:
-    image = np.full((32, 48, 3), 99, np.uint8)
-
-    decoded = decode_compressed(CompressedImage(format='jpeg', data=jpeg_of(image) + bytes(10)))
-
-    assert decoded.shape == image.shape
-
-
-@pytest.mark.parametrize('kept', [0.2, 0.5, 0.9, 0.99])
-@pytest.mark.parametrize('extension', ['.png', '.jpg'])
-def test_compressed_image_that_was_cut_off_is_refused(extension: str, kept: float) -> None:
-    noise = np.random.default_rng(1).integers(0, 256, (32, 48, 3), np.uint8)
-    data = cv2.imencode(extension, noise)[1].tobytes()
-
-    with pytest.raises(InputError, match='compressed image'):
-        decode_compressed(CompressedImage(format='', data=data[: int(kept * len(data))]))
-
-
-@pytest.mark.parametrize(
-    ('format_', 'data', 'text'),
-    [
-        ('jpeg', b'', 'is empty'),
-        ('jpeg', b'no image at all', 'cannot be decoded'),
-        ('16UC1; compressedDepth', b'\x89PNG', 'holds depth'),
-    ],
-)
-def test_what_is_no_colour_image_is_refused(format_: str, data: bytes, text: str) -> None:
-    with pytest.raises(InputError, match=text):
-        decode_compressed(CompressedImage(format=format_, data=data))
+    np.testing.assert_allclose(decoder.decode(message, (32, 48)), image, atol=3)
+    with pytest.raises(InputError, match=r'has 48x32 pixels.*of 640x480'):
+        decoder.decode(message, (480, 640))
