@@ -14,6 +14,8 @@ from moe3d_engine.intake.encodings import to_rgb
 from moe3d_engine.intake.jpeg import Jpeg
 from moe3d_engine.intake.jpeg import read_jpeg
 from moe3d_engine.intake.picture_size import picture_hw
+from moe3d_engine.intake.png import MAGIC as PNG_MAGIC
+from moe3d_engine.intake.png import plain_png
 from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +103,8 @@ def read_picture(
     if data.startswith(b'\xff\xd8'):
         jpeg = read_jpeg(data)
         data = jpeg.data()
+    elif data.startswith(PNG_MAGIC):
+        data = plain_png(data)
     values = _decode(data)
     if values is None:
         raise InputError('cannot be decoded: it is damaged or cut off')

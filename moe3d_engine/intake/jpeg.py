@@ -25,6 +25,9 @@ Decode = Callable[[bytes], UInt8Array | None]
 END = b'\xff\xd9'
 _SOI, _EOI, _SOS, _DRI = 0xD8, 0xD9, 0xDA, 0xDD
 _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})  # of the markers of a frame header
+# Marker of a frame header -> bits that a block takes at least, where it is of Huffman codes: one
+# for each of DC and AC; a first scan of a progressive JPEG holds DC only.
+_BLOCK_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 _BEHIND_SCAN = re.compile(rb'\xff+[^\x00\xff\xd0-\xd7]')
 _RESTART = re.compile(rb'\xff([\xd0-\xd7])')
@@ -41,14 +44,14 @@ class _Frame:
     height: int
     width: int
     sampling: list[tuple[int, int]]  # horizontal and vertical, of each component
-    is_progressive: bool
+    marker: int
     missing: dict[int, set[int]]  # component -> coefficients that lack all or some bits
 
     def add_scan(self, header: bytes) -> None:
         """Note what the scan of this header brings."""
         if len(header) < 6:
             raise InputError('has a broken scan header')
-        first, last, bits = header[-3:] if self.is_progressive else (0, _BLOCK**2 - 1, 0)
+        first, last, bits = header[-3:] if self.marker in _PROGRESSIVE else (0, _BLOCK**2 - 1, 0)
         if not bits & 0x0F:  # no lower bits are left for another scan
             for component in header[3:-3:2]:
                 self.missing.get(component, set()).difference_update(range(first, last + 1))
@@ -57,13 +60,23 @@ class _Frame:
         """Return whether all coefficients have come with all their bits."""
         return not any(self.missing.values())
 
-    def num_mcus(self) -> int:
-        """Return how many units a scan of all components has."""
+    def num_units(self) -> int:
+        """Return how many units (MCUs) a scan of all components has."""
         across = down = _BLOCK
         if len(self.sampling) > 1:
             across *= max(horizontal for horizontal, _ in self.sampling)
             down *= max(vertical for _, vertical in self.sampling)
         return -(-self.width // across) * -(-self.height // down)
+
+    def check_joint_scan(self, scan: bytes) -> None:
+        """Raise InputError if a scan of all components is too short for so many pixels."""
+        num_blocks = sum(x * y for x, y in self.sampling) if len(self.sampling) > 1 else 1
+        least = self.num_units() * num_blocks * _BLOCK_BITS.get(self.marker, 0) // 8
+        if len(scan) < least:
+            raise InputError(
+                f'ends early: {self.width}x{self.height} pixels need {least} bytes at least, and '
+                f'{len(scan)} are there'
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +146,7 @@ def read_jpeg(data: bytes) -> Jpeg:
         segment = _segment(data, position)
         position += len(segment)
         if marker in SOF_MARKERS:
-            frame = _read_frame(segment, marker in _PROGRESSIVE)
+            frame = _read_frame(segment, marker)
         elif marker == _DRI:
             interval = int.from_bytes(segment[2:4], 'big')
         elif marker == _SOS and frame is not None:
@@ -142,10 +155,12 @@ def read_jpeg(data: bytes) -> Jpeg:
             last = position, len(data) if behind is None else behind.start()
             position = last[1]
             num_scans += 1
+            scan = data[last[0] : last[1]]
+            is_joint = segment[2] == len(frame.sampling)
+            if is_joint and num_scans == 1:
+                frame.check_joint_scan(scan)
             if interval:
-                is_joint = segment[2] == len(frame.sampling)
-                num_units = frame.num_mcus() if is_joint else None
-                _check_restarts(data[last[0] : last[1]], num_units, interval)
+                _check_restarts(scan, frame.num_units() if is_joint else None, interval)
     if frame is None or not frame.is_full():
         raise InputError('ends early: it lacks scans')
     return Jpeg(data[: last[0]], data[last[0] : last[1]], found is not None, num_scans)
@@ -168,7 +183,7 @@ def _segment(data: bytes, position: int) -> bytes:
     return data[position : position + length]
 
 
-def _read_frame(segment: bytes, is_progressive: bool) -> _Frame:
+def _read_frame(segment: bytes, marker: int) -> _Frame:
     """Return what a frame header says."""
     components = segment[8:]
     if len(segment) < 8 or len(components) != 3 * segment[7]:
@@ -178,7 +193,7 @@ def _read_frame(segment: bytes, is_progressive: bool) -> _Frame:
     if not sampling or not all(horizontal and vertical for horizontal, vertical in sampling):
         raise InputError('has a broken frame header')
     missing = {component: set(range(_BLOCK**2)) for component in components[::3]}
-    return _Frame(height, width, sampling, is_progressive, missing)
+    return _Frame(height, width, sampling, marker, missing)
 
 
 def _check_restarts(scan: bytes, num_units: int | None, interval: int) -> None:

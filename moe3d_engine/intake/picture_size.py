@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from moe3d_engine.intake.png import MAGIC as PNG_MAGIC
+
 SOF_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -74,7 +76,7 @@ def _webp_hw(data: bytes) -> tuple[int, int] | None:
 
 _READERS = {
     b'\xff\xd8': _jpeg_hw,
-    b'\x89PNG\r\n\x1a\n': _png_hw,
+    PNG_MAGIC: _png_hw,
     b'BM': _bmp_hw,
     b'II*\0': _tiff_hw,
     b'MM\0*': _tiff_hw,

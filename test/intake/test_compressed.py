@@ -126,6 +126,30 @@ def test_png_cut_and_completed_by_a_stale_tail_is_refused(kept: float) -> None:
             decode(new[: int(kept * len(new))] + tail, 'png')
 
 
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    checksum = struct.pack('>I', zlib.crc32(name + data))
+    return struct.pack('>I', len(data)) + name + data + checksum
+
+
+def test_png_gives_its_picture_whatever_else_it_holds() -> None:
+    data = encode(picture()[..., ::-1], '.png')
+    text = chunk(b'zTXt', b'key\0\0' + zlib.compress(bytes(10_000_000)))
+    turned = chunk(b'eXIf', exif(6))
+
+    decoded = decode(data[:33] + text + turned + data[33:] + b'behind', 'png')
+
+    np.testing.assert_array_equal(decoded, picture())
+
+
+def test_png_chunk_that_claims_gigabytes_is_refused() -> None:
+    data = bytearray(encode(picture(), '.png'))
+    data[33:37] = struct.pack('>I', 2**31 - 1)
+
+    with pytest.raises(InputError, match='chunks reach beyond its end'):
+        decode(bytes(data), 'png')
+
+
 RED = (200, 30, 60)
 
 
@@ -247,9 +271,14 @@ def test_bomb_is_refused_by_its_header(extension: str) -> None:
         decode(bomb(extension, 20_000, 30_000))
 
 
+def test_jpeg_whose_scan_cannot_hold_its_pixels_is_refused() -> None:
+    """8000x8000 pixels in 800 bytes would be three seconds of decoding."""
+    with pytest.raises(InputError, match='8000x8000 pixels need 375000 bytes at least'):
+        decode(bomb('.jpg', 8000, 8000))
+
+
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])
 def test_size_that_camera_info_does_not_have_is_refused_by_the_header(extension: str) -> None:
-    """The file itself could not be decoded, which is never found out."""
     with pytest.raises(InputError, match=r'has 4000x3000 pixels.*640x480'):
         decode(bomb(extension, 3000, 4000), expected_hw=(480, 640))
 
@@ -273,11 +302,16 @@ def test_alpha_in_webp_is_dropped() -> None:
     assert decode_image_bytes(data, 'file').shape == (120, 160, 3)
 
 
+def exif(orientation: int) -> bytes:
+    """Return EXIF data that hold a rotation only."""
+    tags = struct.pack('>HHHIHHI', 1, 0x0112, 3, 1, orientation, 0, 0)
+    return b'MM\0*\0\0\0\x08' + tags
+
+
 def with_orientation(data: bytes, orientation: int) -> bytes:
     """Return a JPEG with a rotation in EXIF."""
-    tags = struct.pack('>HHHIHHI', 1, 0x0112, 3, 1, orientation, 0, 0)
-    exif = b'Exif\0\0MM\0*\0\0\0\x08' + tags
-    return data[:2] + b'\xff\xe1' + struct.pack('>H', len(exif) + 2) + exif + data[2:]
+    segment = b'Exif\0\0' + exif(orientation)
+    return data[:2] + b'\xff\xe1' + struct.pack('>H', len(segment) + 2) + segment + data[2:]
 
 
 def test_rotation_in_exif_is_not_applied() -> None:
