@@ -27,3 +27,7 @@ class BackendError(Moe3dError):
 
 class InputError(Moe3dError):
     """A message, image or file from outside cannot be used."""
+
+
+class SizeMismatchError(InputError):
+    """An image has another size than its camera_info."""

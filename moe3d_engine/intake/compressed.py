@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import cv2
 from moe3d_engine.errors import InputError
+from moe3d_engine.errors import SizeMismatchError
 from moe3d_engine.intake.encodings import COLOURS
 from moe3d_engine.intake.encodings import Pixels
 from moe3d_engine.intake.encodings import to_rgb
@@ -129,7 +130,7 @@ def _check_size(data: bytes, expected_hw: tuple[int, int] | None) -> None:
             f'taken for a mistake or an attack'
         )
     if expected_hw is not None and size != expected_hw:
-        raise InputError(
+        raise SizeMismatchError(
             f'has {width}x{height} pixels, but its camera_info is of images of '
             f'{expected_hw[1]}x{expected_hw[0]}. Calibrate at the resolution in use, or let the '
             f'driver scale its camera_info'

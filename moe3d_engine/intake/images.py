@@ -162,7 +162,7 @@ def _compressed_pixels(
     try:
         return read_picture(data, parse_format(message.format), expected_hw, mono16_bits)
     except InputError as error:
-        raise InputError(
+        raise type(error)(
             f'The compressed image (format {quoted(message.format)}, {len(data)} bytes) {error}.'
         ) from error
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 from moe3d_engine.errors import InputError
+from moe3d_engine.errors import SizeMismatchError
 from moe3d_engine.geometry.fit import fit_view
 from moe3d_engine.intake.calibration import Calibration
 from moe3d_engine.intake.calibration import check_calibration
@@ -126,7 +127,7 @@ def open_rectifier(
     calibration = check_calibration(info)
     if calibration.image_hw != image_hw:
         binning = f' (binned by {info.binning_x}x{info.binning_y})' if info.binning_x > 1 else ''
-        raise InputError(
+        raise SizeMismatchError(
             f'camera_info is of images of {calibration.image_hw[1]}x{calibration.image_hw[0]}'
             f'{binning}, but the image has {image_hw[1]}x{image_hw[0]}. Calibrate at the '
             f'resolution in use, or let the driver scale its camera_info.'
