@@ -1,4 +1,4 @@
-"""Pictures in compressed form, from messages and files: whole, of bearable size, no depth."""
+"""Pictures in compressed form, of messages and files: whole, of bearable size, no depth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.errors import SizeMismatchError
 from moe3d_engine.intake.encodings import COLOURS
 from moe3d_engine.intake.encodings import Pixels
-from moe3d_engine.intake.encodings import to_rgb
 from moe3d_engine.intake.jpeg import Jpeg
 from moe3d_engine.intake.jpeg import read_jpeg
 from moe3d_engine.intake.picture_size import picture_hw
 from moe3d_engine.intake.png import MAGIC as PNG_MAGIC
 from moe3d_engine.intake.png import plain_png
-from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
 
@@ -54,30 +52,6 @@ def parse_format(text: str) -> Format:
     return Format(match['raw'], match['stored']) if match else Format('', '')
 
 
-def decode_image_bytes(data: bytes, source: str, mono16_bits: int | None = None) -> UInt8Array:
-    """
-    Return the RGB pixels (H, W, 3) of an image file's bytes, as they are stored.
-
-    A rotation in EXIF is not applied: intrinsics belong to the pixels as stored.
-
-    Parameters
-    ----------
-    data : of a JPEG, PNG, BMP, TIFF or WebP.
-    source : where they come from, for messages.
-    mono16_bits : declares that 16-bit grey is a picture, not depth, and how many of its bits are
-        filled, from the lowest on.
-
-    Raises
-    ------
-    InputError
-        If the data are no such file, are cut off, hold depth or too many pixels.
-    """
-    try:
-        return to_rgb(read_picture(data, Format('', ''), None, mono16_bits), mono16_bits)
-    except InputError as error:
-        raise InputError(f'{source} {error}.') from error
-
-
 def read_picture(
     data: bytes,
     declared: Format,
@@ -97,7 +71,8 @@ def read_picture(
     Raises
     ------
     InputError
-        As `decode_image_bytes`; the message continues "The image ... ".
+        If the data are no such file, are cut off, hold depth, too many pixels, or have another
+        size; the message continues "The image ... ".
     """
     _check_size(data, expected_hw)
     jpeg: Jpeg | None = None

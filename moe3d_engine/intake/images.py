@@ -1,4 +1,4 @@
-"""Pixels of ROS image messages as RGB arrays, with everything in them checked first; no ROS."""
+"""Pixels of messages and files as RGB arrays, with everything in them checked first; no ROS."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from moe3d_engine.errors import InputError
+from moe3d_engine.intake.compressed import Format
 from moe3d_engine.intake.compressed import parse_format
 from moe3d_engine.intake.compressed import read_picture
 from moe3d_engine.intake.encodings import COLOURS
@@ -21,7 +22,7 @@ from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
 
-NUM_WATCHED = 3  # 16-bit images after which the bits that they fill are judged
+NUM_WATCHED = 2  # 16-bit images after which the bits that they fill are judged
 SENSOR_BITS = (10, 12, 14)
 
 
@@ -124,6 +125,30 @@ def decode_compressed(
         If the data are no image, are cut off, hold depth or too many pixels.
     """
     return to_rgb(_compressed_pixels(message, expected_hw, mono16_bits), mono16_bits)
+
+
+def decode_image_bytes(data: bytes, source: str, mono16_bits: int | None = None) -> UInt8Array:
+    """
+    Return the RGB pixels (H, W, 3) of an image file's bytes, as they are stored.
+
+    A rotation in EXIF is not applied: intrinsics belong to the pixels as stored.
+
+    Parameters
+    ----------
+    data : of a JPEG, PNG, BMP, TIFF or WebP.
+    source : where they come from, for messages.
+    mono16_bits : declares that 16-bit grey is a picture, not depth, and how many of its bits are
+        filled, from the lowest on.
+
+    Raises
+    ------
+    InputError
+        If the data are no such file, are cut off, hold depth or too many pixels.
+    """
+    try:
+        return to_rgb(read_picture(data, Format('', ''), mono16_bits=mono16_bits), mono16_bits)
+    except InputError as error:
+        raise InputError(f'{source} {error}.') from error
 
 
 def decode_depth(message: Message) -> Float32Array:

@@ -9,7 +9,6 @@ import zlib
 
 import cv2
 from moe3d_engine.errors import InputError
-from moe3d_engine.intake.compressed import decode_image_bytes
 from moe3d_engine.intake.picture_size import picture_hw
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
 from moe3d_engine.intake.images import decode_compressed
+from moe3d_engine.intake.images import decode_image_bytes
 from sensor_msgs.msg import CompressedImage
 
 Array = Any
