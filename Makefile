@@ -50,13 +50,15 @@ test: $(VENV)/.test $(VENV_JAZZY)/.more
 parts: $(PARTS)
 
 # Networks this small only lose time when threads wait for each other.
-SHARED ?= $(LOGS)
-ENVIRONMENT := OMP_NUM_THREADS=1 MOE3D_TEST_SHARED="$(SHARED)"
+ENVIRONMENT := OMP_NUM_THREADS=1
+ifdef SHARED
+ENVIRONMENT += MOE3D_TEST_SHARED="$(SHARED)"
 TINY := $(SHARED)/tiny/tiny.json
+endif
 PYTEST := python -m pytest -q --timeout 300 -p no:cacheprovider
 LOG = 2>&1 | tee "$(LOGS)/$@.log"
 
-$(TINY):
+$(SHARED)/tiny/tiny.json:
 	@$(ENVIRONMENT) $(BIN)/python test/export_tiny.py "$(@D)"
 
 build backends cli: $(TINY)
