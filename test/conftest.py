@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+import fcntl
 import os
 from pathlib import Path
 import random
 import shutil
 import subprocess
 import sys
+import tempfile
 
 from moe3d_engine.backend import check_images
 from moe3d_engine.backend import NetworkSpec
@@ -19,9 +22,24 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Parallel test runs on one machine must not hear each other. Processes that tests start inherit
-# both; a test that needs a silent domain of its own sets another ROS_DOMAIN_ID.
-os.environ['ROS_DOMAIN_ID'] = str(random.SystemRandom().randint(1, 100))
+# What the processes of one `make test` share.
+SHARED = os.environ.get('MOE3D_TEST_SHARED')
+
+
+def reserve_domain() -> str:
+    """Return an odd domain that no other test process has; it is this one's until it ends."""
+    for domain in random.SystemRandom().sample(range(1, 100, 2), 50):
+        path = Path(tempfile.gettempdir(), f'moe3d-test-domain-{domain}')
+        with suppress(PermissionError, BlockingIOError):  # another user's, another process's
+            lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return str(domain)
+    raise RuntimeError('Fifty test processes have taken all domains.')
+
+
+# Test processes on one machine must not hear each other. Processes that tests start inherit both;
+# a test that needs a silent domain of its own sets another ROS_DOMAIN_ID, an even one.
+os.environ['ROS_DOMAIN_ID'] = reserve_domain()
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 
@@ -81,22 +99,14 @@ def installed_environment(colcon_install: Path) -> dict[str, str]:
 @pytest.fixture(scope='session')
 def tiny_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export a tiny random network (56 x 70, four views, metric); return its card's path."""
-    torch = pytest.importorskip('torch')
+    if SHARED is not None and Path(SHARED, 'tiny', 'tiny.json').exists():
+        return Path(SHARED, 'tiny', 'tiny.json')
+    pytest.importorskip('torch')
     pytest.importorskip('onnxscript')
-    from moe3d_engine.graphs.export import export_weights
-    from moe3d_engine.model import Moe3dNet
-    from moe3d_engine.model import preset
-
-    torch.manual_seed(0)
-    network = Moe3dNet(preset('tiny'))
-    network.break_symmetry(0)
-    with torch.no_grad():
-        network.depth_head.scratch.output_conv2[2].weight *= 8  # depth that varies
     folder = tmp_path_factory.mktemp('tiny')
-    card = export_weights(
-        network, folder, name='tiny', input_hw=(56, 70), max_views=4, metric=True, training={}
-    ).card
-    return card.folder / f'{card.name}.json'
+    script = Path(__file__).with_name('export_tiny.py')
+    subprocess.run([sys.executable, str(script), str(folder)], check=True)
+    return folder / 'tiny.json'
 
 
 class FakeBackend:

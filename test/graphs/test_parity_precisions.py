@@ -77,39 +77,6 @@ class Subject:
 BIAS = 'depth_head.scratch.output_conv2.2.bias'  # log depth, log confidence of each expert
 
 
-@pytest.fixture(scope='module')
-def tiny_vggt(tmp_path_factory: pytest.TempPathFactory) -> WeightsCard:
-    """Export a small network of VGGT's kind whose depth varies."""
-    from moe3d_engine.graphs.onnx_export import export_onnx
-    from moe3d_engine.model import Moe3dNet
-    from moe3d_engine.model import preset
-    from moe3d_engine.model.checkpoint import load_weights
-    from moe3d_engine.model.checkpoint import save_weights
-
-    folder = tmp_path_factory.mktemp('tiny_vggt')
-    config = replace(preset('tiny'), num_experts=4)
-    torch.manual_seed(0)
-    network = Moe3dNet(config)
-    network.break_symmetry(0)
-    with torch.no_grad():
-        network.depth_head.scratch.output_conv2[2].weight *= 20
-    weights = folder / 'tiny.safetensors'
-    save_weights(network, weights, dtype=torch.float16)
-    paths = export_onnx(load_weights(weights), (56, 70), folder, 'tiny')
-    card = WeightsCard(
-        name='tiny', input_hw=(56, 70), max_views=5, metric=False,
-        config={
-            'likelihood': config.likelihood, 'agree_tau': config.agree_tau,
-            'confidence_tau': config.confidence_tau, 'gate_temperature': 1.0,
-        },
-        files={r: WeightsFile(str(weights), '') for r in ('weights', *GRAPHS)},
-        training={}, licence='', folder=folder,
-    )  # fmt: skip
-    for role, path in {'weights': weights, **paths}.items():
-        card = with_file(card, role, path)
-    return card
-
-
 def shift_depth(card: WeightsCard, log_depth: float, folder: Path) -> WeightsCard:
     """Multiply the depths of all experts by exp(log_depth), in the weights and in the graph."""
     from moe3d_engine.model.checkpoint import load_weights
@@ -132,7 +99,7 @@ def shift_depth(card: WeightsCard, log_depth: float, folder: Path) -> WeightsCar
 @pytest.fixture(scope='module', params=['moe3d-small', 'near', 'far'])
 def subject(
     request: pytest.FixtureRequest,
-    tiny_vggt: WeightsCard,
+    tiny_card: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Subject:
     folder = tmp_path_factory.mktemp('parity')
@@ -142,7 +109,7 @@ def subject(
         for role in ('weights', *GRAPHS):  # by absolute paths
             card = with_file(card, role, card.verified_file(role))
     else:
-        card = shift_depth(tiny_vggt, log_depth[request.param], folder)
+        card = shift_depth(find_weights(str(tiny_card)), log_depth[request.param], folder)
     return Subject(request.param, card, folder)
 
 
