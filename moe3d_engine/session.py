@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from dataclasses import field
 import logging
 
+from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
 from moe3d_engine.geometry.cameras import intrinsics_of
+from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.fit import FittedView
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
@@ -132,6 +134,11 @@ class Session:
             before, now = (f'{v.image.shape[1]}x{v.image.shape[0]}' for v in (self._newest, first))
             text = f'The images have changed from {before} to {now}: the window begins anew.'
             self.restart(RestartReason.SIZE_CHANGED, text)
+        try:
+            for view in views:
+                fit_geometry(view.image.shape[:2], self.engine.spec.input_hw)
+        except InputError as error:
+            return Drop(DropReason.BAD_IMAGE, first.stamp_ns, str(error), first.camera)
         self._newest = first
         window = self._window.push(views)
         try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import time
 from typing import Any
 
+from moe3d_engine.intake.messages import is_rectified_topic
 from moe3d_ros.parameters import NodeConfig
 import numpy as np
 from rclpy.node import Node
@@ -152,6 +153,7 @@ class CameraInputs:
     ) -> None:
         self._logger = node.get_logger()
         self._on_image = on_image
+        self._declared = config.rectified
         self._last_image_s = time.monotonic()
         self._last_warning_s = -float('inf')
         self._has_image = False
@@ -196,6 +198,12 @@ class CameraInputs:
         """Return whether no image has come for SILENCE_S, or for several periods of the camera."""
         usual_s = float(np.median(self._intervals_s)) if self._intervals_s else 0.0
         return time.monotonic() - self._last_image_s > max(SILENCE_S, MISSED_IMAGES * usual_s)
+
+    def is_rectified(self) -> bool | None:
+        """Return whether the images are rectified, as declared or named; None = not known."""
+        if self._declared is not None:
+            return self._declared
+        return is_rectified_topic(self._subscriptions[-1].topic) or None
 
     def describe(self) -> str:
         """Return what is subscribed to, and who publishes it."""

@@ -17,7 +17,6 @@ from moe3d_ros.parameters import declare_parameters
 from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
 from moe3d_ros.parameters import read_parameters
-from moe3d_ros.process_usage import process_age_s
 from moe3d_ros.resources import Resources
 from moe3d_ros.topics import NODE_NAME
 from rcl_interfaces.msg import SetParametersResult
@@ -80,7 +79,9 @@ class Moe3dNode(LifecycleNode):
         outcome = super().on_activate(state)
         self._active = ActiveNode(self, self._resources, self.statistics)
         self.get_logger().info(f'Waiting for images. {self._active.describe()}')
-        self._note_startup()
+        if self.statistics.note_startup():
+            startup_s = 1e-3 * self.statistics.startup_ms
+            self.get_logger().info(f'Active {startup_s:.2f} s after the process was started.')
         return outcome
 
     @logged_transition
@@ -143,13 +144,6 @@ class Moe3dNode(LifecycleNode):
             silent = self._active is not None and self._active.is_silent()
             state = 'inactive' if self._active is None else 'active'
             self._resources.health.publish(state, silent)
-
-    def _note_startup(self) -> None:
-        """Report how long the process took until it was active for the first time."""
-        age_s = process_age_s()
-        if self.statistics.startup_ms is None and age_s is not None:
-            self.statistics.startup_ms = 1e3 * age_s
-            self.get_logger().info(f'Active {age_s:.2f} s after the process was started.')
 
     # Parameters
 

@@ -39,6 +39,11 @@ PARAMETERS = (
     ParameterRow('input.reliability', 'auto', 'Reliability of the subscriptions; auto = reliable '
                  'if every publisher of the topic offers it, else best_effort.',
                  choices=('auto', 'reliable', 'best_effort')),
+    ParameterRow('input.rectified', 'auto', 'Whether the images are rectified already, so that P '
+                 'of the camera_info belongs to them; auto = by the name of the topic '
+                 '(image_rect...).', choices=('auto', 'yes', 'no')),
+    ParameterRow('input.mono16_bits', 0, 'How many of 16 bits a grey sensor fills, from the '
+                 'lowest on; 0 = 16.', (0, 16)),
     ParameterRow('camera_info.timeout_s', 1.0, 'Seconds that an image waits for the camera_info '
                  'of its stamp.', (0.0, 60.0)),
     ParameterRow('camera_info.latched', False, 'Take the camera_info that was published once '

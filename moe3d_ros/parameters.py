@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
 
+RECTIFIED = {'auto': None, 'yes': True, 'no': False}
+
+
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
     """What the parameters say; see PARAMETERS for meaning and units."""
@@ -26,6 +29,8 @@ class NodeConfig:
     camera: str
     transport: str
     reliability: str
+    rectified: bool | None
+    mono16_bits: int | None
     camera_info_timeout_s: float
     camera_info_latched: bool
     backend: str
@@ -111,6 +116,8 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         camera=camera,
         transport=str(values['input.transport']),
         reliability=str(values['input.reliability']),
+        rectified=RECTIFIED[str(values['input.rectified'])],
+        mono16_bits=int(values['input.mono16_bits']) or None,
         camera_info_timeout_s=float(values['camera_info.timeout_s']),
         camera_info_latched=bool(values['camera_info.latched']),
         backend=str(values['engine.backend']),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections import deque
 from collections.abc import Mapping
+import math
+import os
+from pathlib import Path
 import threading
 import time
 from typing import NamedTuple
@@ -46,7 +49,14 @@ class Statistics:
         self._restarts: Counter[RestartReason] = Counter()
         self._durations_ms: dict[str, deque[float]] = {}
         self.last_problem: Problem | None = None
-        self.startup_ms: float | None = None  # from the start of the process until active
+        self.startup_ms = math.nan  # from the start of the process until active
+
+    def note_startup(self) -> bool:
+        """Note how long the process took until now; return whether this is the first time."""
+        if math.isfinite(self.startup_ms):
+            return False
+        self.startup_ms = 1e3 * _process_age_s()
+        return math.isfinite(self.startup_ms)
 
     def add_frame(self) -> None:
         """Count a received image."""
@@ -76,7 +86,7 @@ class Statistics:
         """Return everything as texts for /diagnostics, such as `latency_ms.p95`."""
         with self._lock:
             values = {'frames_in': str(self._frames_in), 'published': str(self._published)}
-            if self.startup_ms is not None:
+            if math.isfinite(self.startup_ms):
                 values['startup_ms'] = f'{self.startup_ms:.0f}'
             values |= {f'dropped.{r.value}': str(self._drops[r]) for r in DropReason}
             values |= {f'window_restarts.{r.value}': str(self._restarts[r]) for r in RestartReason}
@@ -96,6 +106,15 @@ class Statistics:
                 f'frames in {self._frames_in}, published {self._published}; dropped: {drops}; '
                 f'window restarts: {restarts}'
             )
+
+
+def _process_age_s() -> float:
+    """Return how long ago this process was started, to 10 ms; NaN where there is no /proc."""
+    try:
+        fields = Path('/proc/self/stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return math.nan
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf('SC_CLK_TCK')
 
 
 class HealthReport:

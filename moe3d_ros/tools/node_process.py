@@ -28,8 +28,8 @@ from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import ParameterValue
 from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
-from moe3d_ros.process_usage import Usage
-from moe3d_ros.process_usage import UsageMonitor
+from moe3d_ros.tools.process_usage import Usage
+from moe3d_ros.tools.process_usage import UsageMonitor
 from moe3d_ros.tools.recorded import DROPS
 from moe3d_ros.tools.recorded import NODE
 from moe3d_ros.tools.recorded import OUTPUTS

@@ -13,7 +13,7 @@ pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
-from moe3d_ros.process_usage import process_age_s
+from moe3d_ros.outputs.diagnostics import _process_age_s
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
@@ -34,7 +34,7 @@ TOPICS = {
     'points': PointCloud2,
 }
 NETWORK_HW = (28, 42)
-AGE_S = process_age_s()  # before any node of these tests
+AGE_S = _process_age_s()  # before any node of these tests
 KNOWN, FAR, REJECTED = (51, 255, 204), (255, 255, 204), (51, 0, 204)  # depth 1.8, 5.0, unknown
 
 
@@ -305,7 +305,7 @@ def test_diagnostics_tell_state_counts_and_latencies(
     assert value_of(reports[-1], 'frames_in') == '2'
     assert value_of(reports[-1], 'scale.unit') == 'metric'
     assert value_of(reports[-1], 'dropped.busy') == '0'
-    age_s = process_age_s()
+    age_s = _process_age_s()
     assert age_s is not None
     assert AGE_S is not None
     startup_s = 1e-3 * float(value_of(reports[-1], 'startup_ms'))

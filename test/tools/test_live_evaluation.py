@@ -13,9 +13,9 @@ import time
 
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.lab.reports.record import read_record
-from moe3d_ros.process_usage import UsageMonitor
 from moe3d_ros.tools.accounting import account_for
 from moe3d_ros.tools.live_evaluation import find_saturation
+from moe3d_ros.tools.process_usage import UsageMonitor
 import pytest
 
 StartMoe3d = Callable[..., 'subprocess.Popen[str]']

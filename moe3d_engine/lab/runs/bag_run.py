@@ -31,6 +31,7 @@ from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
+from moe3d_engine.intake.messages import is_rectified_topic
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
@@ -182,7 +183,9 @@ class _BagJudge:
         check_fits(options.session.window, engine.spec)
         self._topics = topics
         self._session = Session(engine, options.session)
-        self._camera = CameraIntake(compressed=compressed)
+        self._camera = CameraIntake(
+            compressed=compressed, rectified=is_rectified_topic(topics.camera.image) or None
+        )
         self._judge = FrameJudge(engine.spec.confidence_tau, baselines=options.baselines)
         self._map = MapJudge()
         self._stages_ms: dict[str, list[float]] = {}

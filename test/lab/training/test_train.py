@@ -164,7 +164,7 @@ def test_a_few_steps_lower_the_likelihood_loss(
     config: TrainConfig, likelihood: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Drawing the curves after each step would take longer than all else.
-    monkeypatch.setattr('moe3d_engine.training.train.plot_metrics', lambda *arguments: None)
+    monkeypatch.setattr('moe3d_engine.lab.training.train.plot_metrics', lambda *arguments: None)
     run = replace(
         config, run=f'{config.run}-{likelihood}', likelihood=likelihood, steps=12, eval_every=1,
         held_out_sets=1, learning_rate=3e-3, warmup_steps=1,

@@ -12,15 +12,6 @@ import time
 PERIOD_S = 0.25
 
 
-def process_age_s() -> float | None:
-    """Return how long ago this process was started, to 10 ms; None where there is no /proc."""
-    try:
-        started_ticks = int(_stat_fields(Path('/proc/self'))[19])
-    except OSError:
-        return None
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf('SC_CLK_TCK')
-
-
 @dataclass(slots=True)
 class Usage:
     """
