@@ -76,7 +76,7 @@ def use_info_of_another_size(image: Message, info: Message) -> None:
         (shrink_to_nothing, 'bad_image', 'no pixels'),
         (use_unknown_encoding, 'bad_image', "'rgb565'"),
         (zero_k, 'bad_camera_info', 'not calibrated'),
-        (spoil_k, 'bad_camera_info', 'K = [80, 0, nan'),
+        (spoil_k, 'bad_camera_info', 'K = [70, 0, nan'),
         (use_unknown_model, 'bad_camera_info', "'fancy'"),
         (use_info_of_another_size, 'bad_camera_info', '168x56'),
     ],
