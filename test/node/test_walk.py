@@ -1,0 +1,62 @@
+"""How many files a reader opens who follows an image from its callback to the cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+import sys
+from types import FrameType
+from typing import Any
+
+import pytest
+
+pytest.importorskip('rclpy', reason='needs ROS or its wheels')
+
+from sensor_msgs.msg import PointCloud2
+
+# What the fixtures of conftest.py make.
+Rig = Any
+MakeMessage = Callable[..., Any]
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_STATIONS = 14
+BACKEND = 'moe3d_engine/backends/openvino_backend.py'  # in place of the test's own
+# What a station uses without handing the image on: types, arithmetic, words of ROS, counters.
+VOCABULARY = {
+    'moe3d_engine/types.py',
+    'moe3d_engine/backend.py',
+    'moe3d_engine/intake/calibration.py',
+    'moe3d_engine/intake/encodings.py',
+    'moe3d_engine/intake/improbable.py',
+    'moe3d_engine/intake/messages.py',
+    'moe3d_ros/outputs/diagnostics.py',
+}
+
+
+def test_image_passes_fourteen_files_on_its_way_to_the_cloud(
+    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
+) -> None:
+    clouds = live_rig.listen(PointCloud2, '/moe3d/camera/points')
+    active, waiting, seen = live_rig.node._active, [], {BACKEND: None}
+    active._worker.submit = waiting.append
+    image, info = image_message(), info_message()
+    image.header.stamp = info.header.stamp = live_rig.next_stamp()
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        path = Path(frame.f_code.co_filename)
+        if event == 'call' and path.is_relative_to(ROOT) and 'test' not in path.parts:
+            seen.setdefault(path.relative_to(ROOT).as_posix())
+
+    sys.setprofile(note)
+    try:
+        active._inputs._take_image(image)
+        active._take_info(info)
+        active._process(waiting[0])
+    finally:
+        sys.setprofile(None)
+
+    live_rig.wait_until(lambda: clouds)
+    is_arithmetic = {path for path in seen if path.startswith('moe3d_engine/geometry/')}
+    stations = [path for path in seen if path not in VOCABULARY | is_arithmetic]
+    assert len(stations) <= MAX_STATIONS, stations
+    assert stations[-1] == 'moe3d_ros/outputs/messages.py'
