@@ -74,8 +74,7 @@ class WeightsCard:
     Raises
     ------
     CheckpointError
-        If a field is of a wrong type, a role has no file or one outside of `folder`, or `config`
-        lacks what decides the meaning of the outputs.
+        If a role has no file, or `config` lacks what decides the meaning of the outputs.
     """
 
     name: str
@@ -89,12 +88,7 @@ class WeightsCard:
     folder: Path
 
     def __post_init__(self) -> None:
-        """Check that nothing is wrong or missing."""
-        for wrong in _wrong_fields({f.name: getattr(self, f.name) for f in fields(self)}):
-            raise CheckpointError(
-                f'The card of {self.name!r:.120} is wrong: {wrong}. Export the weights again with '
-                '`moe3d export`.'
-            )
+        """Check that nothing is missing."""
         missing = [f'files.{role}' for role in FILE_ROLES if role not in self.files]
         missing += [f'config.{key}' for key in _CONFIG_KEYS if key not in self.config]
         if missing:
@@ -166,8 +160,14 @@ def check_name(name: str) -> None:
         )
 
 
+def _check_fields(card: Mapping[str, Any]) -> None:
+    """Raise ValueError with what cannot be right in a card; JSON may hold anything."""
+    for wrong in _wrong_fields(card):
+        raise ValueError(wrong)
+
+
 def _wrong_fields(card: Mapping[str, Any]) -> Iterator[str]:
-    """Say which fields of a card cannot be right; JSON may hold anything."""
+    """Say which fields of a card cannot be right."""
     if not (isinstance(card['name'], str) and _NAME.fullmatch(card['name'])):
         yield 'name has letters, digits and . _ + -, a letter or digit first'
     if not (len(card['input_hw']) == 2 and all(map(_is_count, card['input_hw']))):
@@ -216,7 +216,8 @@ def read_card(path: Path) -> WeightsCard:
     Raises
     ------
     CheckpointError
-        If the file is missing or is no card.
+        If the file is missing or is no card: a field is of a wrong type, or a file of the weights
+        lies outside of the card's folder.
     """
     if not path.is_file():
         raise CheckpointError(f'There is no card {path}. Write one with `moe3d export`.')
@@ -224,6 +225,7 @@ def read_card(path: Path) -> WeightsCard:
         content = json.loads(path.read_bytes())
         content['input_hw'] = tuple(content['input_hw'])
         content['files'] = {r: WeightsFile(**file) for r, file in content['files'].items()}
+        _check_fields(content)
         return WeightsCard(**content, folder=path.parent)
     except (OSError, *_NO_CARD) as error:
         expected = ', '.join(f.name for f in fields(WeightsCard) if f.name != 'folder')
