@@ -27,6 +27,6 @@ def cache_folder() -> Path:
         return (Path(user) if user else Path.home() / '.cache') / 'moe3d'
     except RuntimeError:
         raise ConfigError(
-            'This user has no home folder to keep compiled networks in. Set HOME, or name a folder '
-            'with MOE3D_CACHE.'
+            'This user has no home folder to keep compiled networks in. Set HOME, or name a '
+            'folder with MOE3D_CACHE.'
         ) from None

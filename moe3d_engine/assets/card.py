@@ -66,7 +66,8 @@ class WeightsCard:
         the temperature of the gate.
     files : the file of each role: `weights` (safetensors, 16 bit), and the two ONNX graphs
         `image_encoder` and `reconstruct`. Further precisions of a graph have roles such as
-        `reconstruct.fp16`; weights beside a graph of more than 2 GB, `reconstruct.data`.
+        `reconstruct.fp16`; weights beside a graph of more than 2 GB, `reconstruct.data`; what the
+        network computes for a small window, `reference`.
     training : how the weights came about: command, seed, data, held-out figures.
     licence : SPDX identifier of the weights' licence.
     folder : where the files lie; not part of the JSON.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import nullcontext
 import hashlib
 import json
 import logging
@@ -49,7 +48,7 @@ class OpenVinoBackend:
         card: WeightsCard,
         image_encoder: InferRequest,
         reconstruct: InferRequest,
-        precision: str = 'f32',
+        precision: str,
     ) -> None:
         self.spec = card.spec
         self.precision = precision
@@ -145,14 +144,14 @@ def open_openvino(
     requests = []
     for graph in GRAPHS:
         path = card.verified_file(graph)
-        key = _cache_key(card.files[graph].sha256, settings, machine)
-        with kept_graph(key) if keep else nullcontext({}) as kept:
+        key = _cache_key(card.files[graph].sha256, settings, machine) if keep else None
+        with kept_graph(key) as kept:
             try:
                 compiled = core.compile_model(path, 'CPU', settings | kept)
             except RuntimeError as error:
                 raise BackendError(f'OpenVINO cannot compile {path}: {error}') from error
         requests.append(compiled.create_infer_request())
-    return OpenVinoBackend(card, *requests, precision=precision)
+    return OpenVinoBackend(card, requests[0], requests[1], precision)
 
 
 def _cache_key(sha256: str, settings: Mapping[str, Any], machine: Sequence[str]) -> str:

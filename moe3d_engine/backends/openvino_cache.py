@@ -21,7 +21,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 @contextmanager
-def kept_graph(key: str) -> Iterator[dict[str, str]]:
+def kept_graph(key: str | None) -> Iterator[dict[str, str]]:
     """
     Yield the setting with which OpenVINO keeps the graph that the block compiles, or loads it.
 
@@ -29,8 +29,11 @@ def kept_graph(key: str) -> Iterator[dict[str, str]]:
     ----------
     key : of the graph and everything that it is compiled for: the name of a folder in `openvino/`
         of `assets.cache.cache_folder`. Where there can be no folder the setting is empty, which
-        is logged.
+        is logged; with None it is empty, too.
     """
+    if key is None:
+        yield {}
+        return
     try:
         folder = cache_folder() / 'openvino' / key
         folder.mkdir(parents=True, exist_ok=True)

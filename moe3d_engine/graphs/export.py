@@ -25,6 +25,10 @@ from moe3d_engine.graphs.precision import convert_graph
 from moe3d_engine.graphs.precision import KINDS
 from moe3d_engine.graphs.quantize import quantize_graphs
 from moe3d_engine.graphs.quantize import QUANTIZED
+from moe3d_engine.graphs.reference import Reference
+from moe3d_engine.graphs.reference import REFERENCE_ROLE
+from moe3d_engine.graphs.reference import REFERENCE_VIEWS
+from moe3d_engine.graphs.reference import save_reference
 from moe3d_engine.graphs.rounding import RoundedBackend
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
@@ -59,7 +63,7 @@ def export_weights(
     calibration: Float32Array | None = None,
 ) -> Exported:
     """
-    Write weights in 16 bits, both ONNX graphs of these rounded weights, and the card.
+    Write weights in 16 bits, both ONNX graphs of these rounded weights, a reference, and the card.
 
     All files get their places at the end, the card last, and only if every precision agrees with
     torch on one window: after an error, or Ctrl-C, nothing of them is left.
@@ -93,8 +97,10 @@ def export_weights(
         weights, config = new / f'{name}.safetensors', network.config
         save_weights(network, weights, dtype=torch.float16)
         del network  # where the caller does not need it, either, this is memory for OpenVINO
-        expected, graphs = _trace_rounded(weights, images, name)
-        paths = {'weights': weights, **graphs}
+        small = textured_images(min(REFERENCE_VIEWS, max_views), input_hw)
+        (expected, outputs), graphs = _trace_rounded(weights, (images, small), name)
+        paths = {'weights': weights, **graphs, REFERENCE_ROLE: new / f'{name}.reference.npz'}
+        save_reference(paths[REFERENCE_ROLE], Reference(small, outputs))
         paths |= _narrow_graphs(graphs, narrow, calibration, max_views)
         paths |= {f'{r}.data': data_file(p) for r, p in paths.items() if data_file(p).is_file()}
         card = WeightsCard(
@@ -167,18 +173,23 @@ def _narrow_graphs(
 
 
 def _trace_rounded(
-    weights: Path, images: Float32Array, name: str
-) -> tuple[RawOutputs, dict[str, Path]]:
-    """Return what torch makes of the written weights, and their float32 graphs by role."""
+    weights: Path, windows: Sequence[Float32Array], name: str
+) -> tuple[list[RawOutputs], dict[str, Path]]:
+    """Return what torch makes of windows with the written weights, and the graphs by role."""
     network = load_weights(weights).eval()
-    with torch.inference_mode():
-        outputs = network(torch.from_numpy(images))
-    expected = RawOutputs(*(getattr(outputs, field).numpy() for field in RawOutputs._fields))
-    height, width = images.shape[2:]
+    expected = [_run_network(network, images) for images in windows]
+    height, width = windows[0].shape[2:]
     graphs = export_onnx(network, (height, width), weights.parent, name)
     for parameter in network.parameters():  # the exporter keeps references to all of them
         parameter.data = torch.empty(0)
     return expected, graphs
+
+
+def _run_network(network: Moe3dNet, images: Float32Array) -> RawOutputs:
+    """Return the network's outputs for one window as arrays."""
+    with torch.inference_mode():
+        outputs = network(torch.from_numpy(images))
+    return RawOutputs(*(getattr(outputs, field).numpy() for field in RawOutputs._fields))
 
 
 def _check_precision(

@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--bag', type=Path, help='any bag with images and camera_info')
     parser.add_argument(
         '--out', type=Path, default=Path('out/demo'),
-        help='folder of the results; replaces those of an earlier demo, but nothing else (default: '
-        'out/demo)',
+        help='folder of the results; replaces those of an earlier demo, but nothing else '
+        '(default: out/demo)',
     )  # fmt: skip
     add_force(parser)
     parser.add_argument('--rate', type=float, default=1.0, help='2 plays twice as fast')
