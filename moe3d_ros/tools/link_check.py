@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uuid
 
 from moe3d_engine.errors import ConfigError
+from moe3d_ros.tools.own_module import own_module
 
 if TYPE_CHECKING:
     from rclpy.qos import QoSProfile
@@ -81,7 +82,7 @@ def measure_link(
     topic = f'moe3d_link_check_{uuid.uuid4().hex}'
     arguments = (topic, reliability, size_bytes, rate_hz, count, match_timeout_s)
     sender = subprocess.Popen(
-        [sys.executable, '-m', __name__, *map(str, arguments)],
+        own_module('moe3d_ros.tools.link_check', *map(str, arguments)),
         env=None if sender_environment is None else dict(sender_environment),
     )
     try:
