@@ -103,6 +103,7 @@ def _receive(
     topic: str, reliability: str, sender: subprocess.Popen[bytes], count: int
 ) -> list[float]:
     """Return the latency in ms of each message, until all are there or the sender has ended."""
+    from moe3d_ros.ros_arguments import ros_errors_in_one_line
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image
@@ -114,7 +115,8 @@ def _receive(
         latencies_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
 
     context = rclpy.Context()
-    context.init()
+    with ros_errors_in_one_line():
+        context.init()
     node = rclpy.create_node('moe3d_link_receiver', context=context, use_global_arguments=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
