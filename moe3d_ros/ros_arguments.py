@@ -55,7 +55,8 @@ def ros_errors_in_one_line() -> Iterator[None]:
         if not type(error).__module__.startswith('rclpy.'):
             raise
         text = re.sub(r',? at [^ ]+\.[ch]p*:\d+', '', str(error))  # places in the sources of ROS
-        raise ConfigError(f'ROS cannot start: {" ".join(text.split())}.') from error
+        advice = ' Set ROS_LOG_DIR to a folder that can be written.' if 'logging' in text else ''
+        raise ConfigError(f'ROS says: {" ".join(text.split())}.{advice}') from error
 
 
 def check_overrides(node: Node, args: Sequence[str]) -> None:

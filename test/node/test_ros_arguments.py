@@ -169,17 +169,19 @@ def test_domain_that_is_none_is_one_line(domain: str, monkeypatch: pytest.Monkey
         (['run', '--ros-args', '-p', 'depth'], {}, '-p depth'),
         (['run'], {'ROS_DOMAIN_ID': 'abc'}, 'ROS_DOMAIN_ID'),
         (['run'], {'ROS_LOG_DIR': '/proc/none'}, '/proc/none'),
+        (['run'], {'HOME': None, 'ROS_HOME': None, 'ROS_LOG_DIR': None}, 'ROS_LOG_DIR'),
     ],
 )
 def test_process_ends_with_one_sentence(
-    words: list[str], environment: dict[str, str], text: str, tmp_path: Path
+    words: list[str], environment: dict[str, str | None], text: str, tmp_path: Path
 ) -> None:
     (tmp_path / 'bad.yaml').write_text('moe3d:\n  ros__parameters: [1, 2\n')
     write(tmp_path / 'other.yaml', 'other', '{depth.max_m: 3.0}')
 
+    given = {k: v for k, v in (os.environ | environment).items() if v is not None}
     ended = subprocess.run(
         [sys.executable, '-c', RUN, *words],
-        cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False,
+        cwd=tmp_path, env=given, capture_output=True, text=True, check=False,
         timeout=60,
     )  # fmt: skip
 

@@ -180,7 +180,7 @@ def read_training(run: Path) -> dict[str, Any]:
             and values[field.name] != json.loads(json.dumps(field.default))
         ]
         seed = values['seed']
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise CheckpointError(
             f'Cannot read how {run} was trained ({error!r}): it should hold config.json and '
             'metrics.jsonl of `moe3d train`. Move the checkpoint elsewhere to export without.'
