@@ -18,9 +18,11 @@ from moe3d_ros.parameters import declare_parameters
 from moe3d_ros.parameters import undeclared_overrides
 from moe3d_ros.ros_arguments import check_overrides
 from moe3d_ros.ros_arguments import ros_errors_in_one_line
+from moe3d_ros.tools.plain_node import plain_node
 from moe3d_ros.tools.ros_doctor import topic_checks
 import rclpy
 from rclpy.node import Node
+from std_msgs.msg import String
 
 RUN = 'import sys; from moe3d_ros.cli import main; sys.exit(main(sys.argv[1:]))'
 
@@ -144,6 +146,13 @@ def test_topic_that_cannot_be_one_is_a_failed_check() -> None:
     assert not check.ok
     assert '/a b' in check.detail
     assert '\n' not in check.detail
+
+
+def test_tool_that_publishes_on_such_a_topic_ends_with_one_line() -> None:
+    with pytest.raises(ConfigError, match='/a b') as caught, plain_node('player') as node:
+        node.create_publisher(String, '/a b', 1)
+
+    assert '\n' not in str(caught.value)
 
 
 def test_other_errors_keep_their_traceback() -> None:
