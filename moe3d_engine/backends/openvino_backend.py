@@ -48,7 +48,7 @@ class OpenVinoBackend:
         card: WeightsCard,
         image_encoder: InferRequest,
         reconstruct: InferRequest,
-        precision: str,
+        precision: str = 'f32',
     ) -> None:
         self.spec = card.spec
         self.precision = precision
