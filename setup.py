@@ -21,7 +21,7 @@ setup(
     package_data={
         'moe3d_engine': ['py.typed'],
         'moe3d_engine.lab.protocols': ['protocols.json'],
-        'moe3d_engine.assets': ['*.onnx', '*.safetensors', '*.json'],
+        'moe3d_engine.assets': ['*.onnx', '*.safetensors', '*.npz', '*.json'],
         'moe3d_ros': ['py.typed'],
     },
     data_files=[

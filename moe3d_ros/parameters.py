@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 RECTIFIED = {'auto': None, 'yes': True, 'no': False}
+# Some distributions declare them, others read them without.
+ROS_PARAMETERS = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,19 @@ def declare_parameters(node: Node) -> None:
             low, high = row.bounds
             descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
         node.declare_parameter(row.name, row.default, descriptor)
+
+
+def undeclared_overrides(node: Node) -> list[str]:
+    """
+    Return the parameters that this process was given for a node and that the node does not have.
+
+    rclpy ignores them. Those that belong to ROS itself (`qos_overrides`, ...) are none of them.
+    """
+    return sorted(
+        name
+        for name in node._parameter_overrides
+        if not node.has_parameter(name) and not name.startswith(ROS_PARAMETERS)
+    )
 
 
 def read_parameters(node: Node) -> dict[str, ParameterValue]:

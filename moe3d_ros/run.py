@@ -6,17 +6,21 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import contextmanager
+import os
 import signal
 import sys
 import threading
 
 from moe3d_engine.backend import Backend
 from moe3d_engine.backends.open import open_backend as open_engine_backend
+from moe3d_engine.errors import ConfigError
+from moe3d_ros.fastdds_profile import shared_memory_troubles
 from moe3d_ros.fastdds_profile import use_shipped_profile
 from moe3d_ros.logs import engine_logs_to
 from moe3d_ros.node import Moe3dNode
+from moe3d_ros.ros_arguments import check_overrides
+from moe3d_ros.ros_arguments import ros_errors_in_one_line
 import rclpy
-from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -39,7 +43,9 @@ def run_node(
     """
     Run the node until SIGINT or SIGTERM; call it from the main thread.
 
-    Fast DDS gets the shipped profile, unless the environment names another one.
+    Fast DDS gets the shipped profile, unless the environment names another one. If a thread is
+    still busy once everything is released, because a backend or decoder does not return, the
+    process ends here: Python aborts when such a thread comes back while it shuts down.
 
     Parameters
     ----------
@@ -49,34 +55,47 @@ def run_node(
 
     Returns
     -------
-    Exit code: 0 after a signal, 1 if the parameters are wrong or the node could not be started.
+    Exit code: 0 after a signal, 1 if the arguments, parameters or environment of ROS are wrong,
+    the node could not be started, or a thread was still busy.
     """
     use_shipped_profile()
+    words = sys.argv if args is None else list(args)
+    threads_of_before = threading.enumerate()
     with _stop_on_signals() as stop:
-        # rclpy's own handlers would end the context at once; ours lets the running inference be
-        # published and everything be released in order, however many signals come.
-        rclpy.init(
-            args=None if args is None else list(args),
-            signal_handler_options=SignalHandlerOptions.NO,
-        )
         try:
-            return _spin(autostart, open_backend, stop)
-        except ParameterException as error:
+            # rclpy's own handlers would end the context at once; ours lets the running inference
+            # be published and everything be released in order, however many signals come.
+            with ros_errors_in_one_line():
+                rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+            code = _spin(words, autostart, open_backend, stop)
+        except ConfigError as error:
             rclpy.logging.get_logger('moe3d').error(f'Cannot start: {error}')
-            return 1
+            code = 1
         except ExternalShutdownException:
-            return 0
+            code = 0
         finally:
             if rclpy.ok():
                 rclpy.shutdown()
+    _end_if_busy(threads_of_before)
+    return code
 
 
-def _spin(autostart: bool, open_backend: Callable[..., Backend], stop: threading.Event) -> int:
+def _spin(
+    words: Sequence[str],
+    autostart: bool,
+    open_backend: Callable[..., Backend],
+    stop: threading.Event,
+) -> int:
     """Create the node, start it where asked, and run its callbacks until `stop`."""
-    node = Moe3dNode(open_backend)
+    troubles = shared_memory_troubles()
+    with ros_errors_in_one_line():
+        node = Moe3dNode(open_backend)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
+        check_overrides(node, words)
+        for trouble in troubles:
+            node.get_logger().warning(trouble)
         with engine_logs_to(node.get_logger()):
             if autostart and not _start(node):
                 return 1
@@ -107,3 +126,14 @@ def _stop_on_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
+
+
+def _end_if_busy(threads_of_before: Sequence[threading.Thread]) -> None:
+    """End the process at once if a newer thread, which nothing waits for, is still at work."""
+    newer = [thread for thread in threading.enumerate() if thread not in threads_of_before]
+    busy = [thread.name for thread in newer if thread.daemon]
+    if busy:
+        print(f'moe3d: ended while {", ".join(busy)} was still busy.', file=sys.stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import fields
 import hashlib
 import json
 from pathlib import Path
+import re
 from typing import Any
 
 from moe3d_engine.backend import NetworkSpec
@@ -19,7 +21,19 @@ SHIPPED_FOLDER = Path(__file__).parent
 GRAPHS = ('image_encoder', 'reconstruct')
 FILE_ROLES = ('weights', *GRAPHS)
 _BLOCK_BYTES = 1 << 20
-_CONFIG_KEYS = ('likelihood', 'agree_tau', 'confidence_tau', 'gate_temperature')
+_CONFIG_NUMBERS = ('agree_tau', 'confidence_tau', 'gate_temperature')
+_CONFIG_KEYS = ('likelihood', *_CONFIG_NUMBERS)
+_KIND_NAMES = {bool: 'true or false', str: 'a text', Mapping: 'an object'}
+_KINDS = {
+    'metric': bool,
+    'licence': str,
+    'config': Mapping,
+    'files': Mapping,
+    'training': Mapping,
+}
+_NAME = re.compile(r'[A-Za-z0-9][\w.+-]{0,99}', re.ASCII)
+_SHA256 = re.compile('[0-9a-f]{64}')
+_NO_CARD = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class WeightsCard:
 
     Parameters
     ----------
-    name : name of the weights, such as `moe3d-small`.
+    name : name of the weights, such as `moe3d-small`; also of their folder in the cache.
     input_hw : (H, W) of the network's input and of its depth, in pixels.
     max_views : most views that one call may hold.
     metric : whether depth and translations are in metres.
@@ -52,7 +66,8 @@ class WeightsCard:
         the temperature of the gate.
     files : the file of each role: `weights` (safetensors, 16 bit), and the two ONNX graphs
         `image_encoder` and `reconstruct`. Further precisions of a graph have roles such as
-        `reconstruct.fp16`; weights beside a graph of more than 2 GB, `reconstruct.data`.
+        `reconstruct.fp16`; weights beside a graph of more than 2 GB, `reconstruct.data`; what the
+        network computes for a small window, `reference`.
     training : how the weights came about: command, seed, data, held-out figures.
     licence : SPDX identifier of the weights' licence.
     folder : where the files lie; not part of the JSON.
@@ -130,6 +145,61 @@ class WeightsCard:
         return path
 
 
+def check_name(name: str) -> None:
+    """
+    Check a name for weights, which also names files and a folder.
+
+    Raises
+    ------
+    ConfigError
+        If it has other characters than a file name needs.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f'A name of weights has letters, digits and . _ + -, a letter or digit first, and at '
+            f'most 100 of them; got {name!r}.'
+        )
+
+
+def _check_fields(card: Mapping[str, Any]) -> None:
+    """Raise ValueError with what cannot be right in a card; JSON may hold anything."""
+    for wrong in _wrong_fields(card):
+        raise ValueError(wrong)
+
+
+def _wrong_fields(card: Mapping[str, Any]) -> Iterator[str]:
+    """Say which fields of a card cannot be right."""
+    if not (isinstance(card['name'], str) and _NAME.fullmatch(card['name'])):
+        yield 'name has letters, digits and . _ + -, a letter or digit first'
+    if not (len(card['input_hw']) == 2 and all(map(_is_count, card['input_hw']))):
+        yield f'input_hw is height and width in pixels; got {card["input_hw"]!r:.80}'
+    if not _is_count(card['max_views']):
+        yield f'max_views is a number from 1 on; got {card["max_views"]!r:.80}'
+    for field, kind in _KINDS.items():
+        if not isinstance(card[field], kind):
+            yield f'{field} is {_KIND_NAMES[kind]}; got {card[field]!r:.80}'
+            return
+    for key in _CONFIG_NUMBERS:
+        number = card['config'].get(key, 1.0)
+        if type(number) not in (int, float) or not 0 < number < 1e9:
+            yield f'config.{key} is a number above 0; got {number!r:.80}'
+    for role, file in card['files'].items():
+        if not (isinstance(file.name, str) and _is_file_name(file.name)):
+            yield f'files.{role} lies in the folder of the card; got {file.name!r:.120}'
+        if not (isinstance(file.sha256, str) and _SHA256.fullmatch(file.sha256)):
+            yield f'the sha256 of files.{role} has 64 hexadecimal digits; got {file.sha256!r:.80}'
+
+
+def _is_count(value: object) -> bool:
+    """Return whether a value is a whole number from 1 on."""
+    return type(value) is int and value >= 1
+
+
+def _is_file_name(name: str) -> bool:
+    """Return whether a name stays in its folder."""
+    return name not in ('', '.', '..') and not {'/', '\\', '\0'} & set(name)
+
+
 def sha256_of(*paths: Path) -> str:
     """Return the sha256 of files, one behind the other, as hexadecimal digits; read in blocks."""
     digest = hashlib.sha256()
@@ -147,20 +217,22 @@ def read_card(path: Path) -> WeightsCard:
     Raises
     ------
     CheckpointError
-        If the file is missing or is no card.
+        If the file is missing or is no card: a field is of a wrong type, or a file of the weights
+        lies outside of the card's folder.
     """
     if not path.is_file():
         raise CheckpointError(f'There is no card {path}. Write one with `moe3d export`.')
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
         content['input_hw'] = tuple(content['input_hw'])
         content['files'] = {r: WeightsFile(**file) for r, file in content['files'].items()}
+        _check_fields(content)
         return WeightsCard(**content, folder=path.parent)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, *_NO_CARD) as error:
         expected = ', '.join(f.name for f in fields(WeightsCard) if f.name != 'folder')
         raise CheckpointError(
-            f'{path} is no card of weights ({error}); a card is JSON with {expected}. Write one '
-            'with `moe3d export`.'
+            f'{path} is no card of weights ({error!s:.200}); a card is JSON with {expected}. '
+            'Write one with `moe3d export`.'
         ) from error
 
 

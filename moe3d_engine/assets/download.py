@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http.client import HTTPException
+from http.client import HTTPMessage
 import logging
 import os
 from pathlib import Path
 import re
 import shutil
 from typing import BinaryIO
+from typing import IO
 from urllib.error import HTTPError
 from urllib.error import URLError
 from urllib.parse import urlsplit
+from urllib.request import build_opener
+from urllib.request import HTTPRedirectHandler
 from urllib.request import Request
-from urllib.request import urlopen
 from urllib.response import addinfourl
 
 from moe3d_engine.assets.card import sha256_of
@@ -41,7 +44,8 @@ def download(url: str, path: Path, sha256: str, report: Report | None = None) ->
 
     Parameters
     ----------
-    url : http, https or file.
+    url : http, https or file. A server may send this on to another address of the same scheme, or
+        from http to https.
     path : of the new file; its folder exists.
     sha256 : of the whole file, hexadecimal.
     report : is called with the bytes that are there and the bytes of the whole, which is 0 where
@@ -90,11 +94,11 @@ def _fetch(url: str, partial: Path, report: Report) -> None:
     """Append what `partial` lacks of the file, or write all of it."""
     start = partial.stat().st_size if partial.exists() else 0
     request = Request(url, headers={'Range': f'bytes={start}-'} if start else {})
-    with urlopen(request, timeout=TIMEOUT_S) as response:
+    with build_opener(_CarefulRedirects).open(request, timeout=TIMEOUT_S) as response:
         if start and not _continues(response, start):
             logger.info('The server cannot continue a download; it starts anew.')
             start = 0
-        length = int(response.headers.get('Content-Length') or 0)
+        length = _content_length(response)
         total = start + length if length else 0
         _check_room(partial.parent, length)
         with partial.open('ab' if start else 'wb') as file:
@@ -103,6 +107,33 @@ def _fetch(url: str, partial: Path, report: Report) -> None:
             os.fsync(file.fileno())
     if done < total:
         raise ConnectionError(f'the connection ended after {done} of {total} bytes')
+
+
+class _CarefulRedirects(HTTPRedirectHandler):
+    """Follows a server to where it was asked to look, and nowhere less safe."""
+
+    def redirect_request(
+        self,
+        req: Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> Request | None:
+        """Return the next request; refuse another scheme, and http where it was https."""
+        scheme = urlsplit(newurl).scheme
+        if scheme not in (req.type, 'https'):
+            raise URLError(f'the server sends this on to {newurl!r}, which is not {req.type}')
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _content_length(response: addinfourl) -> int:
+    """Return how many bytes are to come; 0 where the server does not say."""
+    text = response.headers.get('Content-Length') or '0'
+    if not re.fullmatch('[0-9]{1,18}', text):
+        raise ConnectionError(f'the server says {text[:40]!r} for the length of the file')
+    return int(text)
 
 
 def _continues(response: addinfourl, start: int) -> bool:

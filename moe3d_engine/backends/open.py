@@ -96,7 +96,7 @@ def _installed_backend() -> str:
 
 def open_float32(card: WeightsCard) -> Backend:
     """
-    Open the reference of a card's weights: OpenVINO or torch in float32 on the CPU.
+    Open the reference of a card's weights: OpenVINO, compiled anew, or torch in float32.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def open_float32(card: WeightsCard) -> Backend:
     if find_spec('openvino') is not None:
         from moe3d_engine.backends.openvino_backend import open_openvino
 
-        return open_openvino(card, precision='f32')
+        return open_openvino(card, precision='f32', keep=False)
     if find_spec('torch') is not None:
         from moe3d_engine.backends.torch_backend import open_torch
 

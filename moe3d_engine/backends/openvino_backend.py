@@ -11,12 +11,12 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.assets.cache import cache_folder
 from moe3d_engine.assets.card import GRAPHS
 from moe3d_engine.backend import check_images
 from moe3d_engine.backend import check_window
 from moe3d_engine.backend import views_of
 from moe3d_engine.backend import window_inputs
+from moe3d_engine.backends.openvino_cache import kept_graph
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import Float32Array
@@ -38,14 +38,20 @@ class OpenVinoBackend:
     ----------
     card : the weights.
     image_encoder, reconstruct : infer requests of the compiled graphs; used by one thread.
+    precision : of the arithmetic, `f32` or `bf16`.
     """
 
     name = 'openvino'
 
     def __init__(
-        self, card: WeightsCard, image_encoder: InferRequest, reconstruct: InferRequest
+        self,
+        card: WeightsCard,
+        image_encoder: InferRequest,
+        reconstruct: InferRequest,
+        precision: str = 'f32',
     ) -> None:
         self.spec = card.spec
+        self.precision = precision
         self._requests: dict[str, InferRequest] = {
             'image_encoder': image_encoder,
             'reconstruct': reconstruct,
@@ -81,7 +87,11 @@ class OpenVinoBackend:
 
 
 def open_openvino(
-    card: WeightsCard, *, threads: int | None = None, precision: str = 'auto'
+    card: WeightsCard,
+    *,
+    threads: int | None = None,
+    precision: str = 'auto',
+    keep: bool = True,
 ) -> OpenVinoBackend:
     """
     Compile both graphs of a card for this CPU, or load what an earlier run has compiled.
@@ -89,12 +99,14 @@ def open_openvino(
     Compiled graphs are kept in `openvino/` of `assets.cache.cache_folder`. OpenVINO's own key
     knows neither precision nor threads (2026.4: a graph kept in f32 and opened in bf16 gives NaN
     or crashes), so each combination of graph, settings, CPU and version has a folder of its own.
+    A kept graph is loaded only if its hash is right, see `openvino_cache`.
 
     Parameters
     ----------
     card : the weights.
     threads : CPU threads; None leaves the number to OpenVINO.
     precision : `bf16` or `f32` arithmetic; `auto` is bf16 where the CPU computes it natively.
+    keep : False compiles whatever was kept, and keeps nothing: for what others are compared with.
 
     Raises
     ------
@@ -132,24 +144,17 @@ def open_openvino(
     requests = []
     for graph in GRAPHS:
         path = card.verified_file(graph)
-        try:
-            kept = _cache_setting(card.files[graph].sha256, settings, machine)
-            compiled = core.compile_model(path, 'CPU', settings | kept)
-        except RuntimeError as error:
-            raise BackendError(f'OpenVINO cannot compile {path}: {error}') from error
+        key = _cache_key(card.files[graph].sha256, settings, machine) if keep else None
+        with kept_graph(key) as kept:
+            try:
+                compiled = core.compile_model(path, 'CPU', settings | kept)
+            except RuntimeError as error:
+                raise BackendError(f'OpenVINO cannot compile {path}: {error}') from error
         requests.append(compiled.create_infer_request())
-    return OpenVinoBackend(card, *requests)
+    return OpenVinoBackend(card, requests[0], requests[1], precision)
 
 
-def _cache_setting(
-    sha256: str, settings: Mapping[str, Any], machine: Sequence[str]
-) -> dict[str, str]:
-    """Return the setting that lets OpenVINO keep a compiled graph; none where it cannot."""
+def _cache_key(sha256: str, settings: Mapping[str, Any], machine: Sequence[str]) -> str:
+    """Return a name for a graph and everything that it is compiled for."""
     key = json.dumps([sha256, dict(settings), *machine], sort_keys=True)
-    folder = cache_folder() / 'openvino' / hashlib.sha256(key.encode()).hexdigest()[:32]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        _LOGGER.warning('Graphs are compiled at each start: no folder to keep them (%s).', error)
-        return {}
-    return {'CACHE_DIR': str(folder)}
+    return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -10,9 +10,14 @@ from importlib import import_module
 import json
 import platform
 import time
+from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import BackendError
+from moe3d_engine.errors import EngineError
 from moe3d_engine.errors import Moe3dError
+
+if TYPE_CHECKING:
+    from moe3d_engine.backend import Backend
 
 REQUIRED_MODULES = ('numpy', 'cv2', 'rosbags.highlevel')
 BACKEND_MODULES = ('openvino', 'torch', 'tensorrt', 'tensorrt_rtx')
@@ -49,6 +54,7 @@ def engine_checks() -> list[Check]:
         run_check('plans', _check_plans, required=False),
         run_check('weights', _check_weights),
         run_check('inference', _check_inference),
+        run_check('reference', _check_reference),
     ]
 
 
@@ -143,3 +149,49 @@ def _check_inference() -> str:
         return f'{engine.name}: {elapsed_ms:.0f} ms for 2 views of {width}x{height}'
     finally:
         engine.close()
+
+
+def _check_reference() -> str:
+    """Compare what the default backend computes with what is stored beside the weights."""
+    from moe3d_engine.backends.open import open_backend
+
+    backend = open_backend('auto', WEIGHTS)
+    try:
+        return compare_with_reference(backend)
+    finally:
+        backend.close()
+
+
+def compare_with_reference(backend: Backend) -> str:
+    """
+    Say how far a backend of the shipped weights is from their stored reference.
+
+    Raises
+    ------
+    BackendError
+        If it is farther than the rounding of its arithmetic explains.
+    """
+    from moe3d_engine.assets import find_weights
+    from moe3d_engine.assets.cache import cache_folder
+    from moe3d_engine.graphs.parity import run_window
+    from moe3d_engine.plans.self_check import above_limits
+    from moe3d_engine.plans.self_check import compare
+    from moe3d_engine.plans.self_check import stored_reference
+
+    reference = stored_reference(find_weights(WEIGHTS))
+    if reference is None:
+        raise EngineError(
+            f'The weights {WEIGHTS} carry no reference. Reinstall the package, or export them '
+            'again.'
+        )
+    figures = compare(reference.outputs, run_window(backend, reference.images))
+    # Plans have been compared with a reference of their own while they were opened.
+    exact = getattr(backend, 'precision', 'f32') == 'f32' and backend.name != 'tensorrt'
+    wrong = above_limits(figures, 'fp32' if exact else 'bf16')
+    if wrong:
+        raise BackendError(
+            f'{backend.name} computes something else than what is stored beside {WEIGHTS}: '
+            f'{"; ".join(wrong)}. Do not use it. Delete {cache_folder()} and run this again; if '
+            'that does not help, use another version of the runtime.'
+        )
+    return f'{backend.name} is {figures.abs_rel:.1g} from the stored depth (mean, relative)'

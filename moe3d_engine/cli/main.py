@@ -1,8 +1,9 @@
 """
 The `moe3d` command: a parser made of command modules, and what all commands have in common.
 
-A command is a module with `NAME`, `HELP`, `add_arguments(parser)` and `execute(args) -> int`. It
-imports heavy packages inside `execute` only, so that `--help` stays fast.
+A command is a module with `NAME`, `HELP`, `add_arguments(parser)` and `execute(args) -> int`; one
+that has nothing to print says `HAS_RESULT = False`. It imports heavy packages inside `execute`
+only, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Command(Protocol):
 
 
 def build_parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
-    """Return the parser of `moe3d` with these commands; each gets `--json`."""
+    """Return the parser of `moe3d` with these commands; those with a result get `--json`."""
     parser = argparse.ArgumentParser(
         prog='moe3d', description='Depth and clean point clouds from camera images.'
     )
@@ -52,7 +53,8 @@ def build_parser(commands: Sequence[Command]) -> argparse.ArgumentParser:
             command.NAME, help=command.HELP, description=command.HELP
         )
         command.add_arguments(subparser)
-        subparser.add_argument('--json', action='store_true', help='print the result as JSON')
+        if getattr(command, 'HAS_RESULT', True):
+            subparser.add_argument('--json', action='store_true', help='print the result as JSON')
         subparser.set_defaults(execute=command.execute)
     return parser
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.assets.card import WeightsFile
+from moe3d_engine.assets.whole import written_into
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.graphs.graph_file import data_file
 from moe3d_engine.graphs.onnx_export import export_onnx
@@ -23,6 +25,10 @@ from moe3d_engine.graphs.precision import convert_graph
 from moe3d_engine.graphs.precision import KINDS
 from moe3d_engine.graphs.quantize import quantize_graphs
 from moe3d_engine.graphs.quantize import QUANTIZED
+from moe3d_engine.graphs.reference import Reference
+from moe3d_engine.graphs.reference import REFERENCE_ROLE
+from moe3d_engine.graphs.reference import REFERENCE_VIEWS
+from moe3d_engine.graphs.reference import save_reference
 from moe3d_engine.graphs.rounding import RoundedBackend
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
@@ -57,15 +63,15 @@ def export_weights(
     calibration: Float32Array | None = None,
 ) -> Exported:
     """
-    Write weights in 16 bits, both ONNX graphs of these rounded weights, and the card.
+    Write weights in 16 bits, both ONNX graphs of these rounded weights, a reference, and the card.
 
-    The card is written last, and only if every precision agrees with torch on one window: without
-    it the other files cannot be opened.
+    All files get their places at the end, the card last, and only if every precision agrees with
+    torch on one window: after an error, or Ctrl-C, nothing of them is left.
 
     Parameters
     ----------
     network : on the CPU; it stays as it is.
-    folder : is made where it is missing.
+    folder : is made where it is missing; files of the same names in it are replaced.
     name, input_hw, max_views, metric, training, licence : see WeightsCard.
     precisions : of the graphs; those in float32 are always written.
     images : (V, 3, input_hw) float32 in [0, 1], the window that is compared; None = flat
@@ -84,41 +90,36 @@ def export_weights(
         If a precision and torch disagree, or OpenVINO is not installed.
     """
     check_request(network, name, input_hw, precisions, calibration)
-    folder.mkdir(parents=True, exist_ok=True)
     if images is None:
         images = textured_images(min(PARITY_VIEWS, max_views), input_hw)
-    weights, config = folder / f'{name}.safetensors', network.config
-    save_weights(network, weights, dtype=torch.float16)
-    del network  # where the caller does not need it, either, this is memory for OpenVINO
-    expected, graphs = _trace_rounded(weights, images, name)
-    paths = {'weights': weights, **graphs}
     narrow = [precision for precision in PRECISIONS if precision in precisions]
-    for precision in narrow:
-        if precision in KINDS:
-            for role, path in graphs.items():
-                out = folder / f'{name}.{role}.{precision}.onnx'
-                convert_graph(path, precision, out)
-                paths[f'{role}.{precision}'] = out
-        elif precision != 'fp32' and calibration is not None:
-            paths |= quantize_graphs(graphs, precision, calibration, max_views)
-    paths |= {f'{r}.data': data_file(p) for r, p in paths.items() if data_file(p).is_file()}
-    card = WeightsCard(
-        name=name,
-        input_hw=input_hw,
-        max_views=max_views,
-        metric=metric,
-        config=asdict(config),
-        files={r: WeightsFile(path.name, sha256_of(path)) for r, path in paths.items()},
-        training=training,
-        licence=licence,
-        folder=folder,
-    )
-    parity = {
-        precision: _check_precision(card, precision, images, expected)
-        for precision in ('fp32', *(p for p in narrow if p != 'fp32'))
-    }
-    card.write()
-    return Exported(card, parity)
+    with written_into(folder, last=f'{name}.json') as new:
+        weights, config = new / f'{name}.safetensors', network.config
+        save_weights(network, weights, dtype=torch.float16)
+        del network  # where the caller does not need it, either, this is memory for OpenVINO
+        small = textured_images(min(REFERENCE_VIEWS, max_views), input_hw)
+        (expected, outputs), graphs = _trace_rounded(weights, (images, small), name)
+        paths = {'weights': weights, **graphs, REFERENCE_ROLE: new / f'{name}.reference.npz'}
+        save_reference(paths[REFERENCE_ROLE], Reference(small, outputs))
+        paths |= _narrow_graphs(graphs, narrow, calibration, max_views)
+        paths |= {f'{r}.data': data_file(p) for r, p in paths.items() if data_file(p).is_file()}
+        card = WeightsCard(
+            name=name,
+            input_hw=input_hw,
+            max_views=max_views,
+            metric=metric,
+            config=asdict(config),
+            files={r: WeightsFile(path.name, sha256_of(path)) for r, path in paths.items()},
+            training=training,
+            licence=licence,
+            folder=new,
+        )
+        parity = {
+            precision: _check_precision(card, precision, images, expected)
+            for precision in ('fp32', *(p for p in narrow if p != 'fp32'))
+        }
+        card.write()
+    return Exported(replace(card, folder=folder), parity)
 
 
 def check_request(
@@ -152,19 +153,43 @@ def check_request(
             )
 
 
+def _narrow_graphs(
+    graphs: Mapping[str, Path],
+    precisions: Sequence[str],
+    calibration: Float32Array | None,
+    max_views: int,
+) -> dict[str, Path]:
+    """Write the graphs of further precisions beside those in float32; return them by role."""
+    paths = {}
+    for precision in precisions:
+        if precision in KINDS:
+            for role, path in graphs.items():
+                out = path.with_name(f'{path.stem}.{precision}.onnx')
+                convert_graph(path, precision, out)
+                paths[f'{role}.{precision}'] = out
+        elif precision != 'fp32' and calibration is not None:
+            paths |= quantize_graphs(graphs, precision, calibration, max_views)
+    return paths
+
+
 def _trace_rounded(
-    weights: Path, images: Float32Array, name: str
-) -> tuple[RawOutputs, dict[str, Path]]:
-    """Return what torch makes of the written weights, and their float32 graphs by role."""
+    weights: Path, windows: Sequence[Float32Array], name: str
+) -> tuple[list[RawOutputs], dict[str, Path]]:
+    """Return what torch makes of windows with the written weights, and the graphs by role."""
     network = load_weights(weights).eval()
-    with torch.inference_mode():
-        outputs = network(torch.from_numpy(images))
-    expected = RawOutputs(*(getattr(outputs, field).numpy() for field in RawOutputs._fields))
-    height, width = images.shape[2:]
+    expected = [_run_network(network, images) for images in windows]
+    height, width = windows[0].shape[2:]
     graphs = export_onnx(network, (height, width), weights.parent, name)
     for parameter in network.parameters():  # the exporter keeps references to all of them
         parameter.data = torch.empty(0)
     return expected, graphs
+
+
+def _run_network(network: Moe3dNet, images: Float32Array) -> RawOutputs:
+    """Return the network's outputs for one window as arrays."""
+    with torch.inference_mode():
+        outputs = network(torch.from_numpy(images))
+    return RawOutputs(*(getattr(outputs, field).numpy() for field in RawOutputs._fields))
 
 
 def _check_precision(

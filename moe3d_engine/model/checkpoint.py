@@ -111,7 +111,7 @@ def load_weights(path: Path) -> Moe3dNet:
         config = ModelConfig(**json.loads(metadata[CONFIG_KEY]))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f'Cannot read the weights {path}: {error}.') from error
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, ConfigError) as error:
         raise CheckpointError(
             f'{path} does not hold the configuration of a network ({error}). Write weights with '
             'moe3d_engine.model.checkpoint.save_weights.'

@@ -19,6 +19,7 @@ from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.backend import Backend
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import EngineError
+from moe3d_engine.graphs.reference import REFERENCE_VIEWS
 from moe3d_engine.plans.compiler import compile_graph
 from moe3d_engine.plans.compiler import CompileOptions
 from moe3d_engine.plans.compiler import import_runtime
@@ -35,7 +36,6 @@ from moe3d_engine.plans.manifest import PREPROCESS
 from moe3d_engine.plans.manifest import write_manifest
 from moe3d_engine.plans.self_check import check_backend
 from moe3d_engine.plans.self_check import read_reference
-from moe3d_engine.plans.self_check import REFERENCE_VIEWS
 from moe3d_engine.plans.self_check import write_reference
 from moe3d_engine.plans.store import build_lock
 from moe3d_engine.plans.store import new_plans

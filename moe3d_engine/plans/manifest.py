@@ -192,7 +192,7 @@ def read_manifest(folder: Path) -> PlanManifest:
             raise ValueError('plan_sha256 or plan_bytes lack a plan')
         if len(manifest.views) != 3 or not _TARGETS.fullmatch(manifest.compute_capability):
             raise ValueError('views or compute_capability are none')
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise EngineError(
             f'{path} is no manifest of this version ({error}). Delete {folder} and run moe3d '
             'build.'

@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
-from zipfile import BadZipFile
-import zlib
 
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.backend import Backend
@@ -22,21 +19,16 @@ from moe3d_engine.errors import EngineError
 from moe3d_engine.geometry.depth_edges import boundary_f1
 from moe3d_engine.graphs.parity import run_window
 from moe3d_engine.graphs.parity import textured_images
+from moe3d_engine.graphs.reference import load_reference
+from moe3d_engine.graphs.reference import Reference
+from moe3d_engine.graphs.reference import REFERENCE_ROLE
+from moe3d_engine.graphs.reference import REFERENCE_VIEWS
+from moe3d_engine.graphs.reference import save_reference
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 import numpy as np
 
 REFERENCE_NAME = 'reference.npz'
-REFERENCE_ROLE = 'reference'
-REFERENCE_VIEWS = 2
-_BROKEN_FILE = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
-
-
-class Reference(NamedTuple):
-    """Images (V, 3, H, W) of one window, and the network's outputs for them in float32."""
-
-    images: Float32Array
-    outputs: RawOutputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +88,21 @@ def write_reference(
         If there is nothing to compute it with.
     """
     path = folder / REFERENCE_NAME
-    if REFERENCE_ROLE in card.files:
-        path.write_bytes(card.verified_file(REFERENCE_ROLE).read_bytes())
-        return path
-    backend = open_float32(card)
-    images = textured_images(num_views, card.input_hw)
-    outputs = run_window(backend, images)
-    backend.close()
-    with path.open('wb') as file:
-        np.savez_compressed(file, images=images, **outputs._asdict())
+    reference = stored_reference(card)
+    if reference is None or len(reference.images) != num_views:
+        backend = open_float32(card)
+        images = textured_images(num_views, card.input_hw)
+        reference = Reference(images, run_window(backend, images))
+        backend.close()
+    save_reference(path, reference)
     return path
+
+
+def stored_reference(card: WeightsCard) -> Reference | None:
+    """Return the reference that weights carry; None where they were exported without."""
+    if REFERENCE_ROLE not in card.files:
+        return None
+    return load_reference(card.verified_file(REFERENCE_ROLE))
 
 
 def read_reference(folder: Path) -> Reference:
@@ -117,16 +114,10 @@ def read_reference(folder: Path) -> Reference:
     EngineError
         If it is missing or corrupt.
     """
-    path = folder / REFERENCE_NAME
     try:
-        with path.open('rb') as file, np.load(file, allow_pickle=False) as arrays:
-            outputs = RawOutputs(*(arrays[name] for name in RawOutputs._fields))
-            return Reference(arrays['images'], outputs)
-    except _BROKEN_FILE as error:
-        raise EngineError(
-            f'The reference {path} of the self-check is missing or corrupt ({error}). Delete '
-            f'{folder} and run moe3d build again.'
-        ) from error
+        return load_reference(folder / REFERENCE_NAME)
+    except EngineError as error:
+        raise EngineError(f'{error} Delete {folder} and run moe3d build again.') from error
 
 
 def check_backend(backend: Backend, reference: Reference, precision: str) -> CheckFigures:
@@ -143,13 +134,8 @@ def check_backend(backend: Backend, reference: Reference, precision: str) -> Che
     EngineError
         If a figure is above its limit or not a number; says what to try.
     """
-    limits = asdict(LIMITS[precision])
     figures = compare(reference.outputs, run_window(backend, reference.images))
-    wrong = [
-        f'{name} {value:.2g} (at most {limits[name]:.2g})'
-        for name, value in asdict(figures).items()
-        if not value <= limits[name]  # NaN is wrong
-    ]
+    wrong = above_limits(figures, precision)
     if wrong:
         advice = 'another version of the runtime: some compile this kind of network wrongly'
         if precision != 'fp32':
@@ -159,6 +145,16 @@ def check_backend(backend: Backend, reference: Reference, precision: str) -> Che
             f'{backend.spec.name}: {"; ".join(wrong)}. It must not be used. Try {advice}.'
         )
     return figures
+
+
+def above_limits(figures: CheckFigures, precision: str) -> list[str]:
+    """Return the figures that are too large for a precision, with their limits."""
+    limits = asdict(LIMITS[precision])
+    return [
+        f'{name} {value:.2g} (at most {limits[name]:.2g})'
+        for name, value in asdict(figures).items()
+        if not value <= limits[name]  # NaN is wrong
+    ]
 
 
 def compare(expected: RawOutputs, outputs: RawOutputs) -> CheckFigures:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import uuid
 
 from moe3d_engine.errors import ConfigError
+from moe3d_ros.tools.own_module import own_module
 
 if TYPE_CHECKING:
     from rclpy.qos import QoSProfile
@@ -81,7 +82,7 @@ def measure_link(
     topic = f'moe3d_link_check_{uuid.uuid4().hex}'
     arguments = (topic, reliability, size_bytes, rate_hz, count, match_timeout_s)
     sender = subprocess.Popen(
-        [sys.executable, '-m', __name__, *map(str, arguments)],
+        own_module('moe3d_ros.tools.link_check', *map(str, arguments)),
         env=None if sender_environment is None else dict(sender_environment),
     )
     try:
@@ -102,6 +103,7 @@ def _receive(
     topic: str, reliability: str, sender: subprocess.Popen[bytes], count: int
 ) -> list[float]:
     """Return the latency in ms of each message, until all are there or the sender has ended."""
+    from moe3d_ros.ros_arguments import ros_errors_in_one_line
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image
@@ -113,7 +115,8 @@ def _receive(
         latencies_ms.append((time.monotonic_ns() - sent_ns) / 1e6)
 
     context = rclpy.Context()
-    context.init()
+    with ros_errors_in_one_line():
+        context.init()
     node = rclpy.create_node('moe3d_link_receiver', context=context, use_global_arguments=False)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)

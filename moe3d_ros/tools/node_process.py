@@ -14,7 +14,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 from typing import Any
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import ParameterValue
 from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.tools.own_module import own_module
 from moe3d_ros.tools.process_usage import Usage
 from moe3d_ros.tools.process_usage import UsageMonitor
 from moe3d_ros.tools.recorded import DROPS
@@ -39,6 +39,7 @@ from moe3d_ros.topics import DIAGNOSTICS
 
 logger = logging.getLogger(__name__)
 
+CLI = 'moe3d_ros.cli'
 START_TIMEOUT_S = 90.0  # the node loads and warms up its network
 SETTLE_TIMEOUT_S = 60.0  # the node works off what it has; slow on a busy machine
 SILENCE_S = 4.0  # no change in the node's counts for so long = nothing more will come
@@ -192,7 +193,7 @@ class _NodeProcess:
 def _node(run: NodeRun) -> Iterator[_NodeProcess]:
     """Start the node on a camera's topics; it does not outlive the block."""
     camera = run.camera
-    command = _moe3d('run', '--ros-args')
+    command = own_module(CLI, 'run', '--ros-args')
     for name, value in run.parameters.items():
         command += ['-p', f'{name}:={_yaml(value)}']
     base = camera.image.removesuffix('/compressed')
@@ -216,11 +217,6 @@ def _yaml(value: ParameterValue) -> str:
     return f'{value:.12f}' if isinstance(value, float) else str(value)
 
 
-def _moe3d(*arguments: str) -> list[str]:
-    """Return a command line of `moe3d` in this interpreter."""
-    return [sys.executable, '-m', 'moe3d_ros.cli', *arguments]
-
-
 def _wait_for_outputs(recorder: Recorder, node: _NodeProcess) -> None:
     """Return once the node's depth and diagnostics are being recorded."""
 
@@ -240,7 +236,7 @@ def _play(run: NodeRun, recorder: Recorder, node: _NodeProcess) -> ReplaySummary
     """Play the bag from a process of its own; its progress goes to stderr."""
     camera = run.camera
     frames = () if run.frames is None else ('--frames', str(run.frames))
-    command = _moe3d('replay', str(run.bag), '--rate', str(run.rate), '--json', *frames)
+    command = own_module(CLI, 'replay', str(run.bag), '--rate', str(run.rate), '--json', *frames)
     command += ['--topics', camera.image, camera.camera_info]
     command += ['--image-topic', camera.image, '--camera-info-topic', camera.camera_info]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

@@ -12,17 +12,27 @@ if TYPE_CHECKING:
 
 @contextmanager
 def plain_node(name: str) -> Iterator[Node]:
-    """Open a node of this name; an interrupt inside the block is a plain KeyboardInterrupt."""
+    """
+    Open a node of this name; an interrupt inside the block is a plain KeyboardInterrupt.
+
+    Raises
+    ------
+    ConfigError
+        If the environment of ROS, or a name that the block uses, is not valid.
+    """
+    from moe3d_ros.ros_arguments import ros_errors_in_one_line
     import rclpy
 
     context = rclpy.Context()
-    context.init()
+    with ros_errors_in_one_line():
+        context.init()
     try:
         node = rclpy.create_node(
             name, context=context, use_global_arguments=False, start_parameter_services=False
         )
         try:
-            yield node
+            with ros_errors_in_one_line():
+                yield node
         finally:
             node.destroy_node()
     finally:

@@ -17,6 +17,9 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.intake.messages import CAMERA_INFO
 from moe3d_ros.fastdds_profile import profile_in_use
+from moe3d_ros.fastdds_profile import SEGMENT_BYTES
+from moe3d_ros.fastdds_profile import shared_memory
+from moe3d_ros.fastdds_profile import shared_memory_troubles
 from moe3d_ros.tools.replay import message_class
 from moe3d_ros.tools.replay import to_profile
 
@@ -32,7 +35,8 @@ MATCHED_STAMPS = 0.9  # the ends of the listening interval cut pairs apart
 def ros_checks() -> list[Check]:
     """Return the checks of the middleware; later ones are left out when rclpy fails."""
     rclpy = run_check('rclpy', _check_rclpy)
-    return [rclpy, _profile_check(), *([run_check('link', _check_link)] if rclpy.ok else [])]
+    link = [run_check('link', _check_link)] if rclpy.ok else []
+    return [rclpy, _profile_check(), run_check('shared memory', _check_shared_memory), *link]
 
 
 def topic_checks(image_topic: str, camera_info_topic: str | None, seconds: float) -> list[Check]:
@@ -46,13 +50,19 @@ def topic_checks(image_topic: str, camera_info_topic: str | None, seconds: float
     seconds : how long to listen.
     """
     from moe3d_ros.tools.plain_node import plain_node
+    from rclpy.validate_topic_name import validate_topic_name
 
     beside = image_topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'
     topics = (image_topic, camera_info_topic or beside)
-    with plain_node('moe3d_doctor') as node:
-        time.sleep(DISCOVERY_S)
-        publishers = {topic: node.get_publishers_info_by_topic(topic) for topic in topics}
-        stamps_ns = _listen(node, publishers, seconds)
+    try:
+        with plain_node('moe3d_doctor') as node:
+            for topic in topics:
+                validate_topic_name(topic)
+            time.sleep(DISCOVERY_S)
+            publishers = {topic: node.get_publishers_info_by_topic(topic) for topic in topics}
+            stamps_ns = _listen(node, publishers, seconds)
+    except Moe3dError as error:
+        return [Check(image_topic, False, str(error))]
     checks = [
         run_check(topic, partial(_describe_topic, publishers[topic], stamps_ns[topic], seconds))
         for topic in topics
@@ -82,6 +92,17 @@ def _profile_check() -> Check:
         return Check('fastdds', False, 'no profile: large images will be lost', required=False)
     detail = f'{profile} (the process of the camera driver needs it, too)'
     return Check('fastdds', os.path.isfile(profile), detail)
+
+
+def _check_shared_memory() -> str:
+    """Look for room for images, and for segments of processes that were killed."""
+    memory = shared_memory()
+    if memory is None:
+        return 'this machine has none'
+    troubles = ' '.join(shared_memory_troubles())
+    if troubles and memory.free < SEGMENT_BYTES:
+        raise Moe3dError(troubles)
+    return troubles or f'{memory.free / 1e6:.0f} MB free'
 
 
 def _check_link() -> str:

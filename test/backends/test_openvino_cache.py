@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from moe3d_engine.assets import WeightsCard
+from moe3d_engine.backends.open import open_float32
 from moe3d_engine.backends.openvino_backend import open_openvino
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.types import Float32Array
@@ -90,3 +91,78 @@ def test_cache_that_cannot_be_made_is_said_and_does_not_stop_anything(
     monkeypatch.setenv('MOE3D_CACHE', str(tmp_path / 'file'))
     assert np.isfinite(first_depth()).all()
     assert 'compiled at each start' in caplog.text
+
+
+def hole_at(share: float) -> Callable[[Path], None]:
+    """Return what zeroes a page of a blob, as a disk does that lost a write."""
+
+    def damage(blob: Path) -> None:
+        with blob.open('r+b') as file:
+            file.seek(int(share * blob.stat().st_size))
+            file.write(bytes(4096))
+
+    return damage
+
+
+def truncate(blob: Path) -> None:
+    blob.write_bytes(blob.read_bytes()[:-4096])
+
+
+def take_other_hash(blob: Path) -> None:
+    blob.with_suffix('.sha256').write_text(f'{"0" * 64}\n')
+
+
+def lose_hash(blob: Path) -> None:
+    blob.with_suffix('.sha256').unlink()
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [hole_at(0.2), hole_at(0.5), hole_at(0.9), truncate, take_other_hash, lose_hash],
+    ids=['hole-20', 'hole-50', 'hole-90', 'truncated', 'foreign-hash', 'no-hash'],
+)
+def test_kept_graph_that_differs_from_its_hash_is_compiled_anew_and_named(
+    damage: Callable[[Path], None],
+    first_depth: FirstDepth,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv('MOE3D_CACHE', str(tmp_path))
+    depth = first_depth()
+    blob = max(tmp_path.rglob('*.blob'), key=lambda path: path.stat().st_size)
+    whole = blob.read_bytes()
+    assert 'compiled anew' not in caplog.text
+    blob.chmod(0o600)
+    damage(blob)
+
+    np.testing.assert_allclose(first_depth(), depth, rtol=RTOL['f32'])
+
+    assert caplog.text.count('compiled anew') == 1
+    assert str(blob) in caplog.text
+    assert len(blob.read_bytes()) == len(whole)
+    caplog.clear()
+    np.testing.assert_allclose(first_depth(), depth, rtol=RTOL['f32'])
+    assert 'compiled anew' not in caplog.text
+
+
+def test_user_without_a_home_is_told_and_served(
+    first_depth: FirstDepth, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ('MOE3D_CACHE', 'XDG_CACHE_HOME', 'HOME'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr('os.getuid', lambda: 2**31 - 7)  # in no list of users
+
+    assert np.isfinite(first_depth()).all()
+
+    assert 'MOE3D_CACHE' in caplog.text
+
+
+def test_reference_is_computed_without_what_was_kept(
+    tiny: WeightsCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('MOE3D_CACHE', str(tmp_path))
+
+    open_float32(tiny).close()
+
+    assert not list(tmp_path.iterdir())

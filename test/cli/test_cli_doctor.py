@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import json
 
+from moe3d_engine.assets import find_weights
+from moe3d_engine.backends.open import open_float32
 from moe3d_engine.cli import doctor
 from moe3d_engine.cli.doctor import Check
+from moe3d_engine.cli.doctor import compare_with_reference
 from moe3d_engine.cli.doctor import engine_checks
 from moe3d_engine.cli.doctor import report_checks
 from moe3d_engine.cli.doctor import run_check
+from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import CheckpointError
+from moe3d_engine.types import RawOutputs
 import pytest
 
 GOOD = Check('air', True, 'fresh')
@@ -52,7 +58,9 @@ def test_expected_error_fails_the_check_with_its_sentence() -> None:
 def test_engine_checks_name_runtimes_weights_and_inference() -> None:
     checks = {check.name: check for check in engine_checks()}
 
-    assert {'python', 'numpy', 'openvino', 'torch', 'weights', 'inference'} <= set(checks)
+    assert {'python', 'numpy', 'openvino', 'torch', 'weights', 'inference', 'reference'} <= set(
+        checks
+    )
     assert checks['numpy'].ok
     for name in ('torch', 'tensorrt', 'tensorrt_rtx', 'cuda-python', 'GPU', 'plans'):
         assert not checks[name].required, name
@@ -69,3 +77,21 @@ def test_checks_of_the_gpu_say_what_to_do_without_one(monkeypatch: pytest.Monkey
     assert 'nvidia-smi' in gpu.detail
     assert not plans.ok
     assert 'openvino' in plans.detail
+
+
+def test_shipped_reference_is_met_and_a_wrong_backend_is_not_believed() -> None:
+    backend = open_float32(find_weights('moe3d-small'))
+    infer = backend.reconstruct
+
+    def damaged(features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+        raw = infer(features, publish)
+        raw.depth[:, :36] *= 1.05  # a quarter of the pixels, by five in a hundred
+        return raw
+
+    try:
+        assert 'from the stored depth' in compare_with_reference(backend)
+        backend.reconstruct = damaged  # type: ignore[method-assign]
+        with pytest.raises(BackendError, match=r'abs_rel 0\.01'):
+            compare_with_reference(backend)
+    finally:
+        backend.close()

@@ -131,5 +131,15 @@ def test_wrong_usage_exits_with_2(argv: list[str]) -> None:
     assert info.value.code == 2
 
 
+def test_command_without_a_result_has_no_json() -> None:
+    command = command_that()
+    command.HAS_RESULT = False
+
+    with pytest.raises(SystemExit) as info:
+        run(['walk', '--json'], [command])
+
+    assert info.value.code == 2
+
+
 def test_help_lists_the_commands() -> None:
     assert 'walk about' in build_parser([command_that()]).format_help()

@@ -202,6 +202,41 @@ def test_precision_without_what_it_needs_is_refused(
     assert not (tmp_path / 'out').exists()
 
 
+def test_export_that_breaks_off_leaves_nothing_and_the_weights_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moe3d_engine.graphs import export
+
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export, '_check_precision', interrupt)
+    (tmp_path / 'x.safetensors').write_text('of before')
+
+    with pytest.raises(KeyboardInterrupt):
+        export.export_weights(
+            export.random_network('tiny'), tmp_path, name='x', input_hw=(56, 70), max_views=2,
+            metric=False, training={},
+        )  # fmt: skip
+
+    assert [path.name for path in tmp_path.iterdir()] == ['x.safetensors']
+    assert (tmp_path / 'x.safetensors').read_text() == 'of before'
+
+
+@pytest.mark.parametrize('name', ['x.json', 'x.safetensors', 'x.reconstruct.fp16.onnx'])
+def test_weights_of_the_same_name_are_not_written_over_without_force(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text('mine')
+    command = ['export', 'checkpoint', '--name', 'x', '--out', str(tmp_path)]
+
+    assert run(command, [export_command]) == 2
+    assert f'{tmp_path / name} exists already' in capsys.readouterr().err
+    assert run([*command, '--force'], [export_command]) == 2
+    assert 'exists already' not in capsys.readouterr().err
+    assert (tmp_path / name).read_text() == 'mine'
+
+
 def test_checkpoint_and_random_weights_exclude_each_other(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -2,12 +2,14 @@
 A node whose inference takes a second, with a camera and a listener in the same process.
 
 It says when it begins, when an inference begins and ends, and how the node has ended. Run by
-`test_node_process.py`; the arguments are the node's.
+`test_node_process.py`; the arguments are the node's. The environment may say how long an inference
+takes (INFERENCE_S) and how long its end is waited for (WORKER_TIMEOUT_S).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+import os
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ print('program has begun', time.monotonic(), flush=True)
 
 import conftest  # noqa: E402 (of this folder; after the first line, which tells the time)
 from moe3d_engine.types import RawOutputs  # noqa: E402
+from moe3d_ros import active  # noqa: E402
 from moe3d_ros.run import run_node  # noqa: E402
 import rclpy  # noqa: E402
 from sensor_msgs.msg import CameraInfo  # noqa: E402
@@ -29,7 +32,7 @@ class SlowBackend(conftest.FakeBackend):
         """Tell when it begins and ends."""
         if self.num_windows:
             print('inference has begun', time.monotonic(), flush=True)
-            time.sleep(1.0)
+            time.sleep(float(os.environ.get('INFERENCE_S', '1.0')))
             print('inference has ended', flush=True)
         return super().reconstruct(features, publish)
 
@@ -59,6 +62,7 @@ def feed(done: threading.Event) -> None:
 
 def main() -> int:
     """Run the node and feed it; return its exit code."""
+    active.WORKER_TIMEOUT_S = float(os.environ.get('WORKER_TIMEOUT_S', '30.0'))
     done = threading.Event()
     camera = threading.Thread(target=feed, args=[done])
     camera.start()

@@ -45,7 +45,7 @@ def test_colcon_installs_all_modules_and_weights(
     colcon_install: Path, installed_environment: Mapping[str, str]
 ) -> None:
     (site_packages,) = (colcon_install / 'moe3d_ros').glob('lib/python3*/site-packages')
-    suffixes = {'.py', '.json', '.onnx', '.safetensors'}
+    suffixes = {'.py', '.json', '.onnx', '.npz', '.safetensors'}
 
     for package in ('moe3d_engine', 'moe3d_ros'):
         wanted = {

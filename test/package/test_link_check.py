@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 import time
 
 from moe3d_engine.errors import ConfigError
@@ -23,6 +24,18 @@ def test_small_messages_all_arrive(reliability: str) -> None:
     assert (report.sent, report.received) == (QUEUE_DEPTH, QUEUE_DEPTH)
     assert report.median_ms is not None
     assert 0.0 < report.median_ms < took_ms
+
+
+def test_module_in_the_working_folder_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / 'numpy.py').write_text("open('has_been_run', 'w')")
+    monkeypatch.chdir(tmp_path)
+
+    report = measure_link(1000, rate_hz=50.0, count=QUEUE_DEPTH, reliability='reliable')
+
+    assert report.received == QUEUE_DEPTH
+    assert [path.name for path in tmp_path.iterdir()] == ['numpy.py']
 
 
 def test_sender_in_another_domain_is_reported_as_not_matched() -> None:

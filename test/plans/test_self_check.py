@@ -18,11 +18,11 @@ import pytest
 pytest.importorskip('openvino')
 
 from moe3d_engine.backends.open import open_float32
+from moe3d_engine.graphs.reference import Reference
 from moe3d_engine.plans.self_check import check_backend
 from moe3d_engine.plans.self_check import CheckFigures
 from moe3d_engine.plans.self_check import LIMITS
 from moe3d_engine.plans.self_check import read_reference
-from moe3d_engine.plans.self_check import Reference
 from moe3d_engine.plans.self_check import write_reference
 
 pytestmark = pytest.mark.instruction_sets

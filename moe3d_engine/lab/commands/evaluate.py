@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from moe3d_engine.cli.output import add_force
 from moe3d_engine.lab.commands import evaluate_bag
 from moe3d_engine.lab.commands import evaluate_compare
 from moe3d_engine.lab.commands import evaluate_dataset
@@ -21,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='names or cards of exported weights (default: moe3d-small); on posed views also '
         'checkpoints of training runs (.safetensors)',
     )  # fmt: skip
-    parser.add_argument('--out', type=Path, help='folder for the report and its data')
+    parser.add_argument(
+        '--out', type=Path,
+        help='folder for the report and its data; replaces an earlier report, but nothing else',
+    )  # fmt: skip
+    add_force(parser)
     for way in (evaluate_bag, evaluate_dataset, evaluate_views, evaluate_compare):
         way.add_arguments(parser)
 

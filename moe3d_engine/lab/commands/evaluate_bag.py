@@ -55,14 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Evaluate, write the report, print the table."""
+    from moe3d_engine.cli.output import claim_report
     from moe3d_engine.lab.reports.report import write_report
     from moe3d_engine.lab.runs.bag_run import evaluate_bag
     from tqdm import tqdm
 
     options = read_options(args)
+    folder = args.out or OUT
+    claim_report(folder, args.force)
     with tqdm(unit='frame', total=args.frames, disable=None) as progress:
         run = evaluate_bag(options, lambda outcome: progress.update())
-    folder = args.out or OUT
     report = write_report(folder, run.record, run.pictures, run.cloud)
     if args.json:
         print(json.dumps(summarize(run.record) | {'report': str(report)}))

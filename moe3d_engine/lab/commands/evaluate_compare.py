@@ -45,14 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Compare, print a table; `--out` writes compare.json and compare.md."""
+    from moe3d_engine.cli.output import claim_report
     from moe3d_engine.lab.reports.record import read_record
     from moe3d_engine.lab.reports.record import without_nan
 
+    if args.out is not None:
+        claim_report(args.out, args.force)
     report = compare(*(read_record(path) for path in args.compare))
     text = '\n'.join([format_table(report.figures), *report.notes])
     content = without_nan(asdict(report))
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
         (args.out / 'compare.json').write_text(json.dumps(content, indent=1) + '\n')
         (args.out / 'compare.md').write_text(text + '\n')
     print(json.dumps(content) if args.json else text)

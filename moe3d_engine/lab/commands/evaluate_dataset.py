@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe3d_engine.cli.output import claim_report
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.lab.reports.markdown import markdown_table
 
@@ -46,6 +47,8 @@ def execute(args: argparse.Namespace) -> int:
             '--list-protocols prints their names.'
         )
     protocol = load_protocols().find(args.dataset, args.protocol)
+    if args.out is not None:
+        claim_report(args.out, args.force)
 
     from moe3d_engine.lab.protocols.run import rows_of
     from moe3d_engine.lab.protocols.table import format_table
@@ -60,7 +63,6 @@ def execute(args: argparse.Namespace) -> int:
     }
     rows = table_rows(protocol, ours, load_protocols().elsewhere)
     if args.out is not None:
-        args.out.mkdir(parents=True, exist_ok=True)
         for weights, record in records.items():
             record.write(record_path(args.out, weights, len(records)))
         write_tables(args.out, protocol, rows)

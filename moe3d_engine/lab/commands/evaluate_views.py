@@ -12,6 +12,7 @@ from typing import NamedTuple
 from typing import TYPE_CHECKING
 
 from moe3d_engine.assets.card import sha256_of
+from moe3d_engine.cli.output import claim_report
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.lab.reports.markdown import markdown_table
 
@@ -84,6 +85,8 @@ def execute(args: argparse.Namespace) -> int:
     folders = [] if args.out is None else report_folders(args.out, args.weights)
     image_hw = tuple(args.image_hw)
     networks = {weights: open_network(weights, args.decode) for weights in args.weights}
+    for folder in folders:
+        claim_report(folder, args.force)
     seeds = range(HELD_OUT_SEED_START, HELD_OUT_SEED_START + args.sets)
     render_missing(args.data, seeds, image_hw)
     sets = open_dataset(args.data, image_hw, args.views)

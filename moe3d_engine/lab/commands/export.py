@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 from typing import TYPE_CHECKING
 
+from moe3d_engine.assets.card import check_name
+from moe3d_engine.cli.output import add_force
+from moe3d_engine.cli.output import check_free
 from moe3d_engine.cli.output import print_summary
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
@@ -29,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'checkpoint', nargs='?', type=Path, metavar='CHECKPOINT',
         help='weights.safetensors of a training run',
     )  # fmt: skip
-    parser.add_argument('--out', required=True, type=Path, metavar='FOLDER', help='is made')
+    parser.add_argument(
+        '--out', required=True, type=Path, metavar='FOLDER',
+        help='is made; weights of another name in it stay',
+    )  # fmt: skip
+    add_force(parser)
     parser.add_argument('--name', default='moe3d-small', help='of the weights and their files')
     parser.add_argument(
         '--input-hw', type=int, nargs=2, default=[144, 192], metavar=('H', 'W'),
@@ -64,6 +71,7 @@ def execute(args: argparse.Namespace) -> int:
     """Export, compare every precision with torch, print the errors."""
     if (args.checkpoint is None) == (args.random_weights is None):
         raise ConfigError('Give either a CHECKPOINT or --random-weights PRESET.')
+    check_weights_free(args.out, args.name, args.force)
     training: dict[str, Any] = {'data': args.data}
     if args.checkpoint is not None:
         training = read_training(args.checkpoint.parent) | training
@@ -101,6 +109,20 @@ def execute(args: argparse.Namespace) -> int:
             )
     print_summary(summary, args.json)
     return 0
+
+
+def check_weights_free(folder: Path, name: str, force: bool) -> None:
+    """
+    Refuse to write over weights of this name.
+
+    Raises
+    ------
+    ConfigError
+        If a file of theirs, or a name that is none, is there.
+    """
+    check_name(name)
+    for path in sorted(folder.glob(f'{name}.*')):
+        check_free(path, force)
 
 
 def open_network(checkpoint: Path | None, random_preset: str | None) -> Moe3dNet:
@@ -158,7 +180,7 @@ def read_training(run: Path) -> dict[str, Any]:
             and values[field.name] != json.loads(json.dumps(field.default))
         ]
         seed = values['seed']
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise CheckpointError(
             f'Cannot read how {run} was trained ({error!r}): it should hold config.json and '
             'metrics.jsonl of `moe3d train`. Move the checkpoint elsewhere to export without.'

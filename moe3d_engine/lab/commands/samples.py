@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 import time
 
+from moe3d_engine.cli.output import add_force
+from moe3d_engine.cli.output import check_free
 from moe3d_engine.cli.output import print_summary
+from moe3d_engine.cli.output import written_whole
 
 NAME = 'samples'
 HELP = 'render a sheet of synthetic training scenes, colour beside depth'
@@ -17,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=Path, default=Path('samples.png'), help='PNG (default: samples.png)'
     )
+    add_force(parser)
     parser.add_argument('--first-seed', type=int, default=0, help='of the scenes (default: 0)')
     parser.add_argument('--scenes', type=int, default=8, help='rows of the sheet (default: 8)')
     parser.add_argument(
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Render, write the sheet, print how long a view took."""
+    check_free(args.out, args.force)
     from moe3d_engine.lab.synthetic import render_set
     from moe3d_engine.lab.synthetic.sheet import write_sheet
 
@@ -39,7 +44,8 @@ def execute(args: argparse.Namespace) -> int:
     supersample = 2 if args.style == 'photo' else 1
     sets = [render_set(seed, 2, tuple(args.image_hw), supersample, args.style) for seed in seeds]
     seconds = time.perf_counter() - started
-    write_sheet(args.out, sets)
+    with written_whole(args.out) as sheet:
+        write_sheet(sheet, sets)
     print_summary(
         {
             'sheet': str(args.out),

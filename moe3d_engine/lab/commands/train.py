@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 
+from moe3d_engine.cli.output import add_force
+from moe3d_engine.cli.output import check_free
 from moe3d_engine.cli.output import print_summary
 
 NAME = 'train'
@@ -35,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--sets', type=int, default=6000,
         help='training sets to render where --data is no reader (default: 6000)',
     )  # fmt: skip
+    add_force(parser)
     parser.add_argument('--resume', action='store_true', help='continue from last.pt of the run')
 
 
@@ -46,6 +50,9 @@ def execute(args: argparse.Namespace) -> int:
     from moe3d_engine.lab.training.train import on_cpu
     from moe3d_engine.lab.training.train import train
 
+    if not args.resume:
+        for name in ('last.pt', 'weights.safetensors'):
+            check_free(Path(args.run) / name, args.force)
     values = {field.name: getattr(args, field.name) for field in fields(TrainConfig)}
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     config = TrainConfig(**values)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe3d_engine.cli.output import add_force
 from moe3d_engine.cli.output import print_summary
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.lab.commands.export import check_weights_free
 
 if TYPE_CHECKING:
     from moe3d_engine.model import Moe3dNet
@@ -37,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=Path, metavar='FOLDER',
         help='convert: write weights, ONNX graphs and card there; without it FILE is only checked',
     )  # fmt: skip
+    add_force(parser)
     parser.add_argument('--licence', help='of the weights, for the card; needed with --out')
     parser.add_argument('--name', default='vggt-1b', help='of the weights and their files')
     parser.add_argument(
@@ -56,6 +59,8 @@ def execute(args: argparse.Namespace) -> int:
     """Fetch, check, convert: each as far as it was asked for."""
     if args.out is not None and not args.licence:
         raise ConfigError(f'--out needs --licence, because the card states it: {LICENCE_NOTE}')
+    if args.out is not None:
+        check_weights_free(args.out, args.name, args.force)
     if args.url is not None:
         fetch(args.url, args.file, args.sha256)
 

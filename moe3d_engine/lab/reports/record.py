@@ -163,7 +163,7 @@ def read_record(path: Path) -> EvaluationRecord:
             sequence=_with_nan(content['sequence']),
             **{name: content[name] for name in names},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f'{path} is no record of an evaluation ({error!r}); `moe3d evaluate --out` writes one '
             'as evaluation.json.'

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 from moe3d_engine.cli.camera_topics import add_camera_topics
+from moe3d_engine.cli.output import add_force
+from moe3d_engine.cli.output import claim_report
 
 NAME = 'demo'
 HELP = 'play a bag through the real node; write figures, a picture and a cloud'
@@ -15,7 +17,12 @@ HELP = 'play a bag through the real node; write figures, a picture and a cloud'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the bag, the weights and where the results go."""
     parser.add_argument('--bag', type=Path, help='any bag with images and camera_info')
-    parser.add_argument('--out', type=Path, default=Path('out/demo'), help='folder of the results')
+    parser.add_argument(
+        '--out', type=Path, default=Path('out/demo'),
+        help='folder of the results; replaces those of an earlier demo, but nothing else '
+        '(default: out/demo)',
+    )  # fmt: skip
+    add_force(parser)
     parser.add_argument('--rate', type=float, default=1.0, help='2 plays twice as fast')
     parser.add_argument('--frames', type=int, metavar='N', help='frames to render or to play')
     add_camera_topics(parser)
@@ -31,6 +38,7 @@ def execute(args: argparse.Namespace) -> int:
     from moe3d_ros.tools.demo.demo import run_demo
     from moe3d_ros.tools.demo.report import table
 
+    claim_report(args.out, args.force)
     options = DemoOptions(
         out=args.out,
         bag=args.bag,

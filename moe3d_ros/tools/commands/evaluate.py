@@ -43,6 +43,7 @@ def execute(args: argparse.Namespace) -> int:
 
 def execute_live(args: argparse.Namespace) -> int:
     """Play the bag into the node, write the report, print the figures."""
+    from moe3d_engine.cli.output import claim_report
     from moe3d_engine.lab.commands.evaluate_bag import read_options
     from moe3d_engine.lab.reports.report import write_report
     from moe3d_ros.tools.live_evaluation import evaluate_live
@@ -53,6 +54,7 @@ def execute_live(args: argparse.Namespace) -> int:
     offline = read_options(args)
     session = offline.session
     folder = args.out or OUT
+    claim_report(folder, args.force)
     options = LiveOptions(
         bag=args.bag,
         out=folder,

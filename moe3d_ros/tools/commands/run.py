@@ -7,6 +7,7 @@ from pathlib import Path
 
 NAME = 'run'
 HELP = 'start, configure and activate the node (without launch)'
+HAS_RESULT = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -66,7 +66,7 @@ def test_what_was_judged_is_written_and_what_was_not_is_named(
     assert rows[0]['method'].startswith('tiny: all pixels, resized')
     assert float(rows[0]['abs_rel']) > 0
     assert {path.name for path in out.iterdir()} == {
-        'evaluation.json', 'table.csv', 'table.json', 'table.tex',
+        '.moe3d-report', 'evaluation.json', 'table.csv', 'table.json', 'table.tex',
     }  # fmt: skip
 
 

@@ -48,6 +48,32 @@ def test_samples_are_a_picture_with_a_row_per_scene(tmp_path: Path) -> None:
     assert cv2.imread(str(out)).shape == (2 * HW[0], 4 * HW[1], 3)
 
 
+@pytest.mark.parametrize(
+    ('command', 'name'),
+    [
+        (['samples', '--out', 'sheet.png'], 'sheet.png'),
+        (['evaluate', '--out', '.'], 'sheet.png'),
+        (['evaluate', '--compare', 'a', 'b', '--out', '.'], 'sheet.png'),
+        (['demo', '--out', '.'], 'sheet.png'),
+        (['train', '--out', '.'], 'last.pt'),
+    ],
+)
+def test_no_command_writes_over_what_is_there(
+    command: list[str],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text('mine')
+
+    assert main(command) == 2
+
+    assert '--force' in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ['mine']
+
+
 def test_evaluation_judges_every_network_with_every_rejection_at_the_same_share(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,49 @@
+"""What a network computes for a small window: stored with its weights, to compare with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+import zlib
+
+from moe3d_engine.errors import EngineError
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import RawOutputs
+import numpy as np
+
+REFERENCE_ROLE = 'reference'
+REFERENCE_VIEWS = 2
+_BROKEN_FILE = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
+
+
+class Reference(NamedTuple):
+    """Images (V, 3, H, W) of one window, and the network's outputs for them in float32."""
+
+    images: Float32Array
+    outputs: RawOutputs
+
+
+def save_reference(path: Path, reference: Reference) -> None:
+    """Write a reference; the same one gives the same bytes."""
+    with path.open('wb') as file:
+        np.savez_compressed(file, images=reference.images, **reference.outputs._asdict())
+
+
+def load_reference(path: Path) -> Reference:
+    """
+    Read a reference.
+
+    Raises
+    ------
+    EngineError
+        If it is missing or corrupt.
+    """
+    try:
+        with path.open('rb') as file, np.load(file, allow_pickle=False) as arrays:
+            outputs = RawOutputs(*(arrays[name] for name in RawOutputs._fields))
+            return Reference(arrays['images'], outputs)
+    except _BROKEN_FILE as error:
+        raise EngineError(
+            f'The reference {path} of the self-check is missing or corrupt ({error}).'
+        ) from error
