@@ -80,25 +80,44 @@ def decode_compressed(message: Message) -> UInt8Array:
     InputError
         If the data are no image, are cut off, or hold depth.
     """
-    data = np.frombuffer(message.data, np.uint8)
-    cut = _is_jpeg(data) and not _has_jpeg_end(data)
-    if 'compressedDepth' in message.format or cut or not data.size:
-        what = 'ends early' if cut else 'is empty' if not data.size else 'holds depth'
+    source = f'The compressed image (format {message.format!r}, {len(message.data)} bytes)'
+    if 'compressedDepth' in message.format:
+        raise InputError(f'{source} holds depth; a whole JPEG or PNG in colour is expected.')
+    return decode_image_bytes(message.data, source)
+
+
+def decode_image_bytes(data: bytes | UInt8Array, source: str) -> UInt8Array:
+    """
+    Return the RGB pixels (H, W, 3) of an encoded image, as the sensor saw them.
+
+    Parameters
+    ----------
+    data : JPEG, PNG or another format of a picture.
+    source : what to call it in an error.
+
+    Raises
+    ------
+    InputError
+        If the data are no image, are cut off, or hold 16-bit values in one channel, as depth does.
+    """
+    encoded = np.frombuffer(data, np.uint8)
+    cut = _is_jpeg(encoded) and not _has_jpeg_end(encoded)
+    if cut or not encoded.size:
+        what = 'ends early' if cut else 'is empty'
+        raise InputError(f'{source} {what}; a whole JPEG or PNG in colour is expected.')
+    if _is_grey_png16(encoded):
         raise InputError(
-            f'The compressed image (format {message.format!r}, {data.size} bytes) {what}; a whole '
-            f'JPEG or PNG in colour is expected.'
+            f'{source} is a PNG of one channel of 16 bits, as depth is stored; a JPEG or PNG in '
+            f'colour is expected.'
         )
     # The camera_info is of the pixels as stored, so a rotation in EXIF must not be applied.
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        bgr = cv2.imdecode(data, flags)
+        bgr = cv2.imdecode(encoded, flags)
     except cv2.error:  # some decoders raise it, others return None
         bgr = None
     if bgr is None:
-        raise InputError(
-            f'The compressed image (format {message.format!r}, {data.size} bytes) cannot be '
-            f'decoded; a JPEG or PNG is expected.'
-        )
+        raise InputError(f'{source} cannot be decoded; a JPEG or PNG is expected.')
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
 
 
@@ -167,6 +186,12 @@ def _pixels(message: Message, encoding: _Encoding) -> NDArray[Any]:
 def _is_jpeg(data: UInt8Array) -> bool:
     """Return whether data begin as a JPEG does."""
     return data[:2].tobytes() == b'\xff\xd8'
+
+
+def _is_grey_png16(data: UInt8Array) -> bool:
+    """Return whether data are a PNG of one channel of 16 bits."""
+    head = data[:26].tobytes()
+    return head.startswith(b'\x89PNG\r\n\x1a\n') and head[24:26] == bytes((16, 0))
 
 
 def _has_jpeg_end(data: UInt8Array) -> bool:

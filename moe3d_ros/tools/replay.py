@@ -7,21 +7,25 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 import logging
 from pathlib import Path
 import time
-from typing import Any
+from typing import NamedTuple
 from typing import TYPE_CHECKING
 
-from moe3d_engine.bags.reader import BagMessage
-from moe3d_engine.bags.reader import BagTopic
-from moe3d_engine.bags.reader import choose_camera
-from moe3d_engine.bags.reader import OfferedQos
-from moe3d_engine.bags.reader import read_messages
-from moe3d_engine.bags.reader import read_topics
+from moe3d_engine.bags.bag import Bag
+from moe3d_engine.bags.bag import BagMessage
+from moe3d_engine.bags.bag import BagTopic
+from moe3d_engine.bags.bag import open_bag
+from moe3d_engine.bags.qos import OfferedQos
+from moe3d_engine.bags.reader import choose_camera_info
+from moe3d_engine.bags.reader import choose_image
+from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
+from moe3d_engine.intake.messages import COMPRESSED_IMAGE
+from moe3d_engine.intake.messages import IMAGE
+from moe3d_ros.tools.message_class import message_class
 from moe3d_ros.tools.plain_node import plain_node
 
 if TYPE_CHECKING:
@@ -34,8 +38,7 @@ logger = logging.getLogger(__name__)
 CLOCK_STEP_S = 0.01  # longest time between two messages on /clock
 MATCH_POLL_S = 0.02
 ACK_TIMEOUT_S = 10.0
-
-MessageClass = type[Any]
+LEAST_LOOP_NS = 1_000_000_000  # a smaller step back is no new round for the node, but a late image
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,9 @@ class ReplaySummary:
     Parameters
     ----------
     sent : messages per topic.
-    skipped : topics of the bag whose message type is not installed.
+    skipped : topics of the bag that cannot be played: the message type is not installed, or the
+        name is none.
+    damaged : messages per topic that are in the bag but cannot be read.
     acknowledged : whether all reliable subscribers confirmed all messages.
     first_log_ns : log time of the first message.
     first_sent_ns : wall-clock time at which it was sent; a message of log time t was due at
@@ -100,6 +105,7 @@ class ReplaySummary:
 
     sent: dict[str, int]
     skipped: list[str]
+    damaged: dict[str, int]
     acknowledged: bool
     first_log_ns: int
     first_sent_ns: int
@@ -107,67 +113,57 @@ class ReplaySummary:
 
 
 def replay(
-    bag: Path, options: ReplayOptions, on_sent: Callable[[], object] = lambda: None
+    source: Path, options: ReplayOptions, on_sent: Callable[[], object] = lambda: None
 ) -> ReplaySummary:
     """
     Publish a bag from this process and return when all of it has been delivered.
 
     Parameters
     ----------
-    bag : rosbag2 folder, or an .mcap or .db3 file.
+    source : rosbag2 folder, or an .mcap or .db3 file.
     options : how it is played.
     on_sent : called after each message.
 
     Raises
     ------
     InputError
-        If the bag cannot be read, lacks an asked topic or holds nothing that can be played, or
-        if nobody listens within `options.timeout_s`.
+        If the bag cannot be read, lacks an asked topic or holds nothing that can be played, if
+        nobody listens within `options.timeout_s`, or if a loop would be too short.
     """
-    camera = choose_camera(bag, options.image_topic, options.camera_info_topic)
-    topics, skipped = _choose_topics(bag, options.topics)
-    with plain_node('moe3d_replay') as node:
+    with open_bag(source) as bag, plain_node('moe3d_replay') as node:
+        camera = _choose_camera(bag, options)
+        topics, skipped = _choose_topics(bag, options.topics)
+        if options.loop:
+            _check_loop(bag, camera)
         publishers = {
             name: node.create_publisher(message_class(topic.type), name, to_profile(topic.qos))
             for name, topic in topics.items()
         }
-        awaited = [name for name in camera[:2] if name in topics] or list(topics)
+        awaited = [name for name in camera if name in topics] or list(topics)
         _wait_for_subscribers({name: publishers[name] for name in awaited}, options)
         player = _Player(node, publishers, options, on_sent)
         try:
             while True:
-                player.play(_until_frame(read_messages(bag, topics), camera.image, options.frames))
+                player.play(_until_frame(bag.messages(topics), camera.image, options.frames))
                 if not options.loop:
                     break
         except KeyboardInterrupt:
             if not options.loop:
                 raise
         acknowledged = _wait_for_acknowledgement(publishers)
+        if not player.sent:
+            raise InputError(
+                f'{source} holds no message that can be played. {" ".join(bag.damage.lines[:1])}'
+            )
     return ReplaySummary(
         sent=dict(player.sent),
         skipped=skipped,
+        damaged={name: count for name in topics if (count := bag.damage.messages(name))},
         acknowledged=acknowledged,
         first_log_ns=player.first_log_ns,
         first_sent_ns=player.first_sent_ns,
         most_late_ms=round(1e3 * player.most_late_s, 3),
     )
-
-
-def message_class(type_name: str) -> MessageClass:
-    """
-    Return the class of a message type such as `sensor_msgs/msg/Image`.
-
-    Raises
-    ------
-    InputError
-        If its package is not installed.
-    """
-    package, _, name = type_name.partition('/msg/')
-    try:
-        found: MessageClass = getattr(import_module(f'{package}.msg'), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f'The message type {type_name} is not installed: {error}.') from error
-    return found
 
 
 def to_profile(qos: OfferedQos) -> QoSProfile:
@@ -244,29 +240,72 @@ class _Clock:
         self._publisher.publish(self._message)
 
 
+class _Camera(NamedTuple):
+    """The topics that listeners are awaited on; None where the bag has none."""
+
+    image: str | None
+    camera_info: str | None
+
+
+def _choose_camera(bag: Bag, options: ReplayOptions) -> _Camera:
+    """Return the camera of a bag; one without images can be played too."""
+    has_images = any(topic.type in (IMAGE, COMPRESSED_IMAGE) for topic in bag.topics.values())
+    if not has_images and options.image_topic is None and options.frames is None:
+        return _Camera(None, None)
+    image = choose_image(bag, options.image_topic)
+    return _Camera(image, choose_camera_info(bag, image, options.camera_info_topic))
+
+
 def _choose_topics(
-    bag: Path, asked: Collection[str] | None
+    bag: Bag, asked: Collection[str] | None
 ) -> tuple[dict[str, BagTopic], list[str]]:
     """Return the topics to play, and those that cannot be."""
-    topics = read_topics(bag)
+    topics = dict(bag.topics)
     if asked is not None:
         missing = sorted(set(asked) - set(topics))
         if missing:
             raise InputError(
-                f'{bag} has no {", ".join(missing)}. It has: {", ".join(sorted(topics))}.'
+                f'{bag.path} has no {", ".join(missing)}. It has: {", ".join(sorted(topics))}.'
             )
         topics = {name: topics[name] for name in asked}
     skipped = []
     for name, topic in list(topics.items()):
         try:
+            _check_name(name)
             message_class(topic.type)
         except InputError as error:
             logger.warning('%s is not played. %s', name, error)
             skipped.append(name)
             del topics[name]
     if not topics:
-        raise InputError(f'{bag} holds no topic whose message type is installed.')
+        raise InputError(f'{bag.path} holds no topic that can be played.')
     return topics, skipped
+
+
+def _check_name(name: str) -> None:
+    """Raise InputError if a name is none that a topic can have."""
+    from rclpy.exceptions import InvalidTopicNameException
+    from rclpy.validate_topic_name import validate_topic_name
+
+    try:
+        validate_topic_name(name)
+    except InvalidTopicNameException as error:
+        reason = ' '.join(str(error).split())
+        raise InputError(f'No topic can have this name: {reason}') from error
+
+
+def _check_loop(bag: Bag, camera: _Camera) -> None:
+    """Raise InputError if the node would not notice that a new round begins."""
+    if camera.image is None:
+        return
+    stamps = [serialized_stamp_ns(message.data) for message in bag.messages([camera.image])]
+    length_ns = max(stamps, default=0) - min(stamps, default=0)
+    if length_ns <= LEAST_LOOP_NS:
+        raise InputError(
+            f'The images of {camera.image} span {length_ns * 1e-9:g} s. A step back by so little '
+            f'looks like late images, which the node drops, so each round after the first would '
+            f'give nothing. Loop a bag of more than {LEAST_LOOP_NS * 1e-9:g} s.'
+        )
 
 
 def _wait_for_subscribers(publishers: dict[str, Publisher], options: ReplayOptions) -> None:
@@ -290,7 +329,7 @@ def _wait_for_subscribers(publishers: dict[str, Publisher], options: ReplayOptio
 
 
 def _until_frame(
-    messages: Iterator[BagMessage], image_topic: str, frames: int | None
+    messages: Iterator[BagMessage], image_topic: str | None, frames: int | None
 ) -> Iterator[BagMessage]:
     """Yield the messages before image number `frames` + 1."""
     count = 0

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from moe3d_engine.bags.reader import OfferedQos
+from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.bags.reader import read_messages
 from moe3d_engine.bags.reader import read_topics
 from moe3d_engine.errors import InputError
