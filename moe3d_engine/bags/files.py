@@ -78,7 +78,7 @@ def find_files(path: Path, damage: Damage) -> BagFiles:
     missing = [file.name for file in named if not file.is_file()]
     if files and missing:
         damage.add(f'{path}: the files {", ".join(missing)} are missing; the others are read.')
-    return BagFiles(files or _all_files(path), _recorded(information))
+    return BagFiles(files or _all_files(path), _recorded(information, path / METADATA, damage))
 
 
 def _all_files(path: Path) -> list[Path]:
@@ -116,23 +116,29 @@ def open_file(file: Path, scratch: Path, damage: Damage) -> Storage:
     InputError
         If it is none of these. ROS 1 bags are named as such.
     """
-    with file.open('rb') as stream:
-        magic = stream.read(16)
+    magic, content = _magic(file), file
     if magic.startswith(ROS1_MAGIC) or file.suffix == ROS1_SUFFIX:
         raise InputError(
             f'{file} is a ROS 1 bag: convert with rosbags-convert '
             f'(rosbags-convert --src {file.name} --dst {file.stem}).'
         )
     if magic.startswith(ZSTD_MAGIC):
-        return open_file(unpack_file(file, scratch, damage), scratch, damage)
+        content = unpack_file(file, scratch, damage)
+        magic = _magic(content)
     if magic.startswith(sqlite.MAGIC):
-        return SqliteFile(file, scratch, damage)
+        return SqliteFile(file, content, scratch, damage)
     if magic.startswith(mcap.MAGIC):
-        return McapFile(file, damage)
+        return McapFile(file, content, damage)
     raise InputError(
         f'{file} is no bag file: it begins neither as MCAP nor as SQLite, and holds '
-        f'{file.stat().st_size} bytes.'
+        f'{content.stat().st_size} bytes.'
     )
+
+
+def _magic(file: Path) -> bytes:
+    """Return the bytes that tell the format of a file."""
+    with file.open('rb') as stream:
+        return stream.read(16)
 
 
 def _visible(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -164,17 +170,18 @@ def _texts(information: dict[str, Any], name: str) -> list[str]:
     return [v for v in values if isinstance(v, str)] if isinstance(values, list) else []
 
 
-def _recorded(information: dict[str, Any]) -> dict[str, RecordedTopic]:
+def _recorded(information: dict[str, Any], path: Path, damage: Damage) -> dict[str, RecordedTopic]:
     """Return what metadata.yaml says of each topic, as far as it has the form."""
     recorded = {}
     entries = information.get('topics_with_message_count')
     for entry in entries if isinstance(entries, list) else []:
         try:
-            topic = entry['topic_metadata']
-            name, count = topic['name'], entry.get('message_count')
-            qos = read_qos(topic['offered_qos_profiles']) if topic.get(
-                'offered_qos_profiles') else None  # fmt: skip
+            topic, count = entry['topic_metadata'], entry.get('message_count')
+            name, profiles = str(topic['name']), topic.get('offered_qos_profiles')
         except (TypeError, LookupError, AttributeError):
             continue
-        recorded[str(name)] = RecordedTopic(count if isinstance(count, int) else None, qos)
+        qos = read_qos(profiles) if profiles else None
+        if profiles and qos is None:
+            damage.add(f'{path}: the QoS of {name} cannot be read; the one in its file is taken.')
+        recorded[name] = RecordedTopic(count if isinstance(count, int) else None, qos)
     return recorded

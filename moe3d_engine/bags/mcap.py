@@ -65,7 +65,8 @@ class McapFile:
 
     Parameters
     ----------
-    path : of the file.
+    path : of the file, as it is named in what is said.
+    content : the same, or an unpacked copy of it.
     damage : gets what cannot be read.
 
     Raises
@@ -74,15 +75,15 @@ class McapFile:
         If the file does not begin as MCAP does.
     """
 
-    def __init__(self, path: Path, damage: Damage) -> None:
+    def __init__(self, path: Path, content: Path, damage: Damage) -> None:
         self.path = path
         self.channels: dict[int, Channel] = {}
         self.counts: Counter[int] = Counter()
         self._damage = damage
         self._schemas: dict[int, _Schema] = {}
         self._spans: list[_Span] = []
-        size = path.stat().st_size
-        with path.open('rb') as stream:
+        size = content.stat().st_size
+        with content.open('rb') as stream:
             if size < len(MAGIC) or stream.read(len(MAGIC)) != MAGIC:
                 raise InputError(f'{path} is no MCAP file: it does not begin with its magic word.')
             self._data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

@@ -148,9 +148,7 @@ def choose_image(bag: Bag, asked: str | None = None) -> str:
         if bag.topics[name].type in (IMAGE, COMPRESSED_IMAGE) and not _is_depth(message)
     ]
     if not colour and bag.damage.lines:
-        raise InputError(
-            f'{bag.path} has no colour image that can be read. {bag.damage.lines[-1]}'
-        )
+        raise InputError(f'{bag.path} has no colour image that can be read, see above.')
     if not colour:
         raise InputError(f'{bag.path} has no colour images. It has: {listing(bag.topics)}.')
 

@@ -24,7 +24,7 @@ from moe3d_engine.errors import InputError
 
 MAGIC = b'SQLite format 3\0'
 UNMERGED = ('-wal', '-journal')  # what SQLite keeps beside a database that is written to
-MOST_SKIPPED = 10_000  # row numbers tried behind damage where the last one is not known
+MOST_SKIPPED = 1000  # row numbers tried behind damage where the last one is not known
 
 
 class _Entry(NamedTuple):
@@ -41,7 +41,8 @@ class SqliteFile:
 
     Parameters
     ----------
-    path : of the file.
+    path : of the file, as it is named in what is said.
+    content : the same, or an unpacked copy of it.
     scratch : folder for a copy, if one is needed; whoever gives it removes it.
     damage : gets what cannot be read.
 
@@ -51,10 +52,10 @@ class SqliteFile:
         If it is no database with messages and topics.
     """
 
-    def __init__(self, path: Path, scratch: Path, damage: Damage) -> None:
+    def __init__(self, path: Path, content: Path, scratch: Path, damage: Damage) -> None:
         self.path = path
         self._damage = damage
-        self._database = _connect(path, scratch)
+        self._database = _connect(content, scratch)
         try:
             self.channels = self._read_channels()
             self._index = sorted(self._read_index())
@@ -113,20 +114,25 @@ class SqliteFile:
     def _read_index(self) -> Iterator[_Entry]:
         """Yield where the messages are, past pages that cannot be read."""
         query = 'SELECT rowid, topic_id, timestamp FROM messages WHERE rowid > ? ORDER BY rowid'
-        last, newest = self._last_row(), _Entry(0, 0, 0)
-        row, is_said = 0, False
-        while row < (newest.row + MOST_SKIPPED if last is None else last):
+        last, newest = self._last_row(), None
+        row = whole = 0  # the last row that was looked at, and that could be read
+        hole: sqlite3.Error | None = None
+        while row < (whole + MOST_SKIPPED if last is None else last):
             try:
-                for number, topic, log_ns in self._database.execute(query, (row,)):
-                    row = number
-                    if topic in self.channels and isinstance(log_ns, int):
-                        newest = _Entry(log_ns, row, topic)
-                        yield newest
-                return
+                for row, topic, log_ns in self._database.execute(query, (row,)):  # noqa: B020
+                    whole = row
+                    if topic not in self.channels or not isinstance(log_ns, int):
+                        continue
+                    entry = _Entry(log_ns, row, topic)
+                    if hole is not None:
+                        self._report(newest, entry, hole)
+                    newest, hole = entry, None
+                    yield entry
+                break
             except sqlite3.Error as error:
-                if not is_said:
-                    self._report(newest, error)
-                row, is_said = row + 1, True
+                row, hole = row + 1, error
+        if hole is not None:
+            self._report(newest, None, hole)
 
     def _last_row(self) -> int | None:
         """Return the number of the last message; None where it cannot be read."""
@@ -136,13 +142,18 @@ class SqliteFile:
             return None
         return int(last or 0)
 
-    def _report(self, newest: _Entry, error: sqlite3.Error) -> None:
-        """Say that messages are lost, and behind which one."""
-        behind = 'from the first on'
-        if newest.row:
-            topic = self.channels[newest.topic].topic
-            behind = f'behind that of {topic} at {seconds(newest.log_ns)}'
-        self._damage.add(f'{self.path}: messages {behind} are left out: {error}.')
+    def _report(self, before: _Entry | None, behind: _Entry | None, error: sqlite3.Error) -> None:
+        """Say between which messages others are lost."""
+        first, last = (
+            None
+            if entry is None
+            else f'that of {self.channels[entry.topic].topic} at {seconds(entry.log_ns)}'
+            for entry in (before, behind)
+        )
+        self._damage.add(
+            f'{self.path}: messages between {first or "the first"} and {last or "the last"} are '
+            f'left out: {error}.'
+        )
 
 
 def _connect(path: Path, scratch: Path) -> sqlite3.Connection:

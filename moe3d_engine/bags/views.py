@@ -82,7 +82,7 @@ class _Intake:
     def __init__(
         self, bag: Bag, topic: str, with_info: bool, intrinsics: Float64Array | None
     ) -> None:
-        self._bag, self._topic = bag, topic
+        self._topic = topic
         is_compressed = bag.topics[topic].type == COMPRESSED_IMAGE
         self._camera = CameraIntake(compressed=is_compressed)
         self._decode = decode_compressed if is_compressed else decode_raw
@@ -107,7 +107,7 @@ class _Intake:
 
     def say_left_out(self, some_are_left: bool) -> None:
         """Log what was left out; raise InputError if that is all."""
-        why = next(iter(self._left_out), ' '.join(self._bag.damage.lines[-1:]))
+        why = next(iter(self._left_out), 'None can be read, see above.')
         if not some_are_left:
             raise InputError(f'No image of {self._topic} can be used. {why}')
         if self._left_out:

@@ -152,9 +152,7 @@ def replay(
                 raise
         acknowledged = _wait_for_acknowledgement(publishers)
         if not player.sent:
-            raise InputError(
-                f'{source} holds no message that can be played. {" ".join(bag.damage.lines[:1])}'
-            )
+            raise InputError(f'{source} holds no message that can be played, see above.')
     return ReplaySummary(
         sent=dict(player.sent),
         skipped=skipped,
