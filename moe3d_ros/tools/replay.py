@@ -10,23 +10,18 @@ from dataclasses import dataclass
 import logging
 from pathlib import Path
 import time
-from typing import NamedTuple
 from typing import TYPE_CHECKING
 
-from moe3d_engine.bags.bag import Bag
 from moe3d_engine.bags.bag import BagMessage
-from moe3d_engine.bags.bag import BagTopic
 from moe3d_engine.bags.bag import open_bag
 from moe3d_engine.bags.qos import OfferedQos
-from moe3d_engine.bags.reader import choose_camera_info
-from moe3d_engine.bags.reader import choose_image
-from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
-from moe3d_engine.intake.messages import COMPRESSED_IMAGE
-from moe3d_engine.intake.messages import IMAGE
 from moe3d_ros.tools.message_class import message_class
 from moe3d_ros.tools.plain_node import plain_node
+from moe3d_ros.tools.playable import check_loop
+from moe3d_ros.tools.playable import playable_camera
+from moe3d_ros.tools.playable import playable_topics
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -38,7 +33,6 @@ logger = logging.getLogger(__name__)
 CLOCK_STEP_S = 0.01  # longest time between two messages on /clock
 MATCH_POLL_S = 0.02
 ACK_TIMEOUT_S = 10.0
-LEAST_LOOP_NS = 1_000_000_000  # a smaller step back is no new round for the node, but a late image
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +125,12 @@ def replay(
         nobody listens within `options.timeout_s`, or if a loop would be too short.
     """
     with open_bag(source) as bag, plain_node('moe3d_replay') as node:
-        camera = _choose_camera(bag, options)
-        topics, skipped = _choose_topics(bag, options.topics)
-        if options.loop:
-            _check_loop(bag, camera)
+        camera = playable_camera(
+            bag, options.image_topic, options.camera_info_topic, needed=options.frames is not None
+        )
+        topics, skipped = playable_topics(bag, options.topics)
+        if options.loop and camera.image is not None:
+            check_loop(bag, camera.image)
         publishers = {
             name: node.create_publisher(message_class(topic.type), name, to_profile(topic.qos))
             for name, topic in topics.items()
@@ -236,74 +232,6 @@ class _Clock:
         """Publish a time."""
         self._message.clock.sec, self._message.clock.nanosec = divmod(time_ns, 1_000_000_000)
         self._publisher.publish(self._message)
-
-
-class _Camera(NamedTuple):
-    """The topics that listeners are awaited on; None where the bag has none."""
-
-    image: str | None
-    camera_info: str | None
-
-
-def _choose_camera(bag: Bag, options: ReplayOptions) -> _Camera:
-    """Return the camera of a bag; one without images can be played too."""
-    has_images = any(topic.type in (IMAGE, COMPRESSED_IMAGE) for topic in bag.topics.values())
-    if not has_images and options.image_topic is None and options.frames is None:
-        return _Camera(None, None)
-    image = choose_image(bag, options.image_topic)
-    return _Camera(image, choose_camera_info(bag, image, options.camera_info_topic))
-
-
-def _choose_topics(
-    bag: Bag, asked: Collection[str] | None
-) -> tuple[dict[str, BagTopic], list[str]]:
-    """Return the topics to play, and those that cannot be."""
-    topics = dict(bag.topics)
-    if asked is not None:
-        missing = sorted(set(asked) - set(topics))
-        if missing:
-            raise InputError(
-                f'{bag.path} has no {", ".join(missing)}. It has: {", ".join(sorted(topics))}.'
-            )
-        topics = {name: topics[name] for name in asked}
-    skipped = []
-    for name, topic in list(topics.items()):
-        try:
-            _check_name(name)
-            message_class(topic.type)
-        except InputError as error:
-            logger.warning('%s is not played. %s', name, error)
-            skipped.append(name)
-            del topics[name]
-    if not topics:
-        raise InputError(f'{bag.path} holds no topic that can be played.')
-    return topics, skipped
-
-
-def _check_name(name: str) -> None:
-    """Raise InputError if a name is none that a topic can have."""
-    from rclpy.exceptions import InvalidTopicNameException
-    from rclpy.validate_topic_name import validate_topic_name
-
-    try:
-        validate_topic_name(name)
-    except InvalidTopicNameException as error:
-        reason = ' '.join(str(error).split())
-        raise InputError(f'No topic can have this name: {reason}') from error
-
-
-def _check_loop(bag: Bag, camera: _Camera) -> None:
-    """Raise InputError if the node would not notice that a new round begins."""
-    if camera.image is None:
-        return
-    stamps = [serialized_stamp_ns(message.data) for message in bag.messages([camera.image])]
-    length_ns = max(stamps, default=0) - min(stamps, default=0)
-    if length_ns <= LEAST_LOOP_NS:
-        raise InputError(
-            f'The images of {camera.image} span {length_ns * 1e-9:g} s. A step back by so little '
-            f'looks like late images, which the node drops, so each round after the first would '
-            f'give nothing. Loop a bag of more than {LEAST_LOOP_NS * 1e-9:g} s.'
-        )
 
 
 def _wait_for_subscribers(publishers: dict[str, Publisher], options: ReplayOptions) -> None:
