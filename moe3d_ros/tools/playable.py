@@ -14,11 +14,10 @@ from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.intake.messages import IMAGE
+from moe3d_engine.session import TIME_JUMP_NS
 from moe3d_ros.tools.message_class import message_class
 
 logger = logging.getLogger(__name__)
-
-LEAST_LOOP_NS = 1_000_000_000  # a smaller step back is no new round for the node, but a late image
 
 
 class PlayableCamera(NamedTuple):
@@ -94,11 +93,11 @@ def check_loop(bag: Bag, image: str) -> None:
     """
     stamps = [serialized_stamp_ns(message.data) for message in bag.messages([image])]
     length_ns = max(stamps, default=0) - min(stamps, default=0)
-    if length_ns <= LEAST_LOOP_NS:
+    if length_ns <= TIME_JUMP_NS:
         raise InputError(
             f'The images of {image} span {length_ns * 1e-9:g} s. A step back by so little '
             f'looks like late images, which the node drops, so each round after the first would '
-            f'give nothing. Loop a bag of more than {LEAST_LOOP_NS * 1e-9:g} s.'
+            f'give nothing. Loop a bag of more than {TIME_JUMP_NS * 1e-9:g} s.'
         )
 
 
