@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
+from moe3d_engine.bags.bag import open_bag
+from moe3d_engine.bags.bag import Source
 from moe3d_engine.bags.reader import beside_image
 from moe3d_engine.bags.reader import CameraTopics
 from moe3d_engine.bags.reader import choose_camera
 from moe3d_engine.bags.reader import listing
-from moe3d_engine.bags.reader import read_decoded
-from moe3d_engine.bags.reader import read_messages
-from moe3d_engine.bags.reader import read_topics
 from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import rotation_from_quaternion
@@ -63,7 +62,7 @@ class BagFrame:
 
 
 def choose_topics(
-    path: Path,
+    source: Source,
     image: str | None = None,
     camera_info: str | None = None,
     depth: str | None = None,
@@ -81,10 +80,11 @@ def choose_topics(
         If the bag cannot be read, lacks an asked topic, an image or its camera_info, or if an
         asked pose is no PoseStamped.
     """
-    camera = choose_camera(path, image, camera_info, depth)
-    topics = read_topics(path)
+    with open_bag(source) as bag:
+        camera = choose_camera(bag, image, camera_info, depth)
+        topics = bag.topics
     if pose is not None and pose not in topics:
-        raise InputError(f'{path} has no topic {pose}. It has: {listing(topics)}.')
+        raise InputError(f'{bag.path} has no topic {pose}. It has: {listing(topics)}.')
     if pose is not None and topics[pose].type != POSE:
         raise InputError(
             f'{pose} is a {topics[pose].type}; expected is a {POSE} with the pose of the '
@@ -99,12 +99,13 @@ def choose_topics(
     return FrameTopics(camera, depth_info, pose)
 
 
-def read_frames(path: Path, topics: FrameTopics) -> Iterator[BagFrame]:
+def read_frames(source: Source, topics: FrameTopics) -> Iterator[BagFrame]:
     """
     Yield the frames of a bag in the order of its images.
 
     A frame is yielded as soon as all messages of its stamp have come; which these are is found
-    out before, so nothing is waited for in vain.
+    out before, so nothing is waited for in vain. Messages that cannot be read are left out; see
+    `Bag.damage`.
 
     Raises
     ------
@@ -119,30 +120,40 @@ def read_frames(path: Path, topics: FrameTopics) -> Iterator[BagFrame]:
     }
     if topics.depth_info is not None:  # may be the images' camera_info
         roles[topics.depth_info] = [*roles.get(topics.depth_info, []), 'depth_info']
-    wanted = {camera.image, *roles}
-    in_bag: dict[str, set[int]] = {topic: set() for topic in wanted}
-    for serialized in read_messages(path, wanted):
-        in_bag[serialized.topic].add(serialized_stamp_ns(serialized.data))
+    yield from _read(source, camera.image, roles)
 
+
+def read_images(source: Source, image: str) -> Iterator[BagFrame]:
+    """Yield the frames of a topic that has nothing beside it, as `read_frames` does."""
+    yield from _read(source, image, {})
+
+
+def _read(source: Source, image: str, roles: Mapping[str, list[str]]) -> Iterator[BagFrame]:
+    """Yield the frames of an image topic with the messages of other topics by their roles."""
+    wanted = {image, *roles}
+    in_bag: dict[str, set[int]] = {topic: set() for topic in wanted}
     arrived: dict[str, set[int]] = {topic: set() for topic in roles}
     parts: dict[int, dict[str, Message]] = {}
     images: deque[Message] = deque()
-    for topic, _, message in read_decoded(path, wanted):
-        stamp = stamp_ns(message)
-        if topic == camera.image:
-            images.append(message)
-        elif stamp in in_bag[camera.image]:
-            arrived[topic].add(stamp)
-            parts.setdefault(stamp, {}).update(dict.fromkeys(roles[topic], message))
-        while images and all(
-            (first := stamp_ns(images[0])) not in in_bag[topic] or first in arrived[topic]
-            for topic in roles
-        ):
-            image = images.popleft()
-            yield BagFrame(stamp_ns(image), image, **parts.pop(stamp_ns(image), {}))
+    with open_bag(source) as bag:
+        for serialized in bag.messages(wanted):
+            in_bag[serialized.topic].add(serialized_stamp_ns(serialized.data))
+        for topic, _, message in bag.decoded(wanted):
+            stamp = stamp_ns(message)
+            if topic == image:
+                images.append(message)
+            elif stamp in in_bag[image]:
+                arrived[topic].add(stamp)
+                parts.setdefault(stamp, {}).update(dict.fromkeys(roles[topic], message))
+            while images and all(
+                (first := stamp_ns(images[0])) not in in_bag[topic] or first in arrived[topic]
+                for topic in roles
+            ):
+                done = images.popleft()
+                yield BagFrame(stamp_ns(done), done, **parts.pop(stamp_ns(done), {}))
 
 
-def check_depth(path: Path, topics: FrameTopics) -> None:
+def check_depth(source: Source, topics: FrameTopics) -> None:
     """
     Look at the first true depth that has a frame, before anything is computed with it.
 
@@ -153,7 +164,7 @@ def check_depth(path: Path, topics: FrameTopics) -> None:
     """
     if topics.camera.depth is None:
         return
-    for frame in read_frames(path, topics):
+    for frame in read_frames(source, topics):
         if frame.depth is None or frame.info is None:
             continue
         depth = _decode(frame, topics)

@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moe3d_engine.cli.output import add_force
+from moe3d_engine.cli.output import check_free
 from moe3d_engine.cli.output import print_summary
+from moe3d_engine.cli.output import written_whole
 from moe3d_engine.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add inputs, the camera, the network and the output."""
     parser.add_argument(
         'inputs', nargs='+', type=Path, metavar='IMAGE|FOLDER|BAG',
-        help='rectified images of one size; the first gives the world frame',
+        help='images of one size, rectified ones if they are files; the first gives the world '
+        'frame',
     )  # fmt: skip
     parser.add_argument(
         '--out', required=True, type=Path, metavar='R.npz|R.ply',
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of all images, in pixels, pixel centres at integers; without it a bag gives its '
         'camera_info and the network estimates the rest',
     )  # fmt: skip
-    parser.add_argument('--topic', help='image topic of a bag that has several')
+    parser.add_argument('--topic', help='image topic of a bag with several cameras')
     parser.add_argument(
         '--every', type=int, default=1, metavar='N', help='use each N-th image of a bag or folder'
     )
@@ -53,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--no-rejection', action='store_true', help='keep flying points in depth and cloud'
     )
+    add_force(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -99,6 +104,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     """Fail before any work is done."""
     if args.out.suffix not in OUTPUT_SUFFIXES:
         raise ConfigError(f'--out ends in {" or ".join(OUTPUT_SUFFIXES)}; got {args.out}.')
+    check_free(args.out, args.force)
     for option in ('every', 'max_views'):
         value = getattr(args, option)
         if value is not None and value < 1:
@@ -139,8 +145,8 @@ def read_views(
     InputError
         If an input is missing, empty or cannot be decoded.
     """
-    from moe3d_engine.bags.images import is_bag
-    from moe3d_engine.bags.images import read_bag_views
+    from moe3d_engine.bags.files import is_bag
+    from moe3d_engine.bags.views import read_bag_views
     from moe3d_engine.intake.files import list_images
     from moe3d_engine.intake.files import read_image_view
 
@@ -155,21 +161,21 @@ def read_views(
 
 
 def write_result(path: Path, result: SequenceResult) -> None:
-    """Write the arrays (.npz) or the cloud (.ply); missing folders are made."""
+    """Write the arrays (.npz) or the cloud (.ply), whole or not at all; folders are made."""
     import numpy as np
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == '.ply':
-        from moe3d_engine.clouds import write_ply
+    with written_whole(path) as beside:
+        if path.suffix == '.ply':
+            from moe3d_engine.clouds import write_ply
 
-        write_ply(path, result.points_world, result.colors)
-        return
-    np.savez(
-        path,
-        depth_raw=result.depth_raw,
-        depth=result.depth,
-        boundary_confidence=result.boundary_confidence,
-        cam_from_world=result.cam_from_world,
-        intrinsics=result.intrinsics,
-        depth_scale=np.array(result.scale.unit),
-    )
+            write_ply(beside, result.points_world, result.colors)
+            return
+        np.savez(
+            beside,
+            depth_raw=result.depth_raw,
+            depth=result.depth,
+            boundary_confidence=result.boundary_confidence,
+            cam_from_world=result.cam_from_world,
+            intrinsics=result.intrinsics,
+            depth_scale=np.array(result.scale.unit),
+        )

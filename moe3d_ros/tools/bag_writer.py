@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moe3d_engine.bags.reader import OfferedQos
+from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import Message
 from rosbags.interfaces import Qos

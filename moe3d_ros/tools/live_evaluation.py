@@ -17,12 +17,14 @@ from moe3d_engine.bags.reader import choose_camera
 from moe3d_engine.bags.reader import read_messages
 from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.lab.reports.compare_live import LIVE
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
 from moe3d_engine.lab.runs.bag_run import hash_bag
+from moe3d_engine.lab.runs.bag_run import UNREADABLE
 from moe3d_engine.lab.runs.versions import versions
 from moe3d_ros.tools.accounting import account_for
 from moe3d_ros.tools.accounting import NOT_RECORDED
@@ -94,6 +96,7 @@ class LiveRun(NamedTuple):
     times: StreamTimes
     stamps: list[int]  # of the images that were sent
     named: Mapping[int, list[str]]  # why the node has dropped images, by their stamps
+    damaged: int  # images of the bag that could not be sent
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -205,7 +208,8 @@ def _run(node_run: NodeRun) -> LiveRun:
     times = stream_times(node_run.output, image, node_run.bag, result.sent, node_run.rate)
     named = read_drops(node_run.output)
     remove_recorded(node_run.output)
-    run = LiveRun(result, times, stamps[: result.sent.sent[image]], named)
+    sent = result.sent
+    run = LiveRun(result, times, stamps[: sent.sent[image]], named, sent.damaged.get(image, 0))
     account_for(run.stamps, run.times.latency_ms, run.dropped, run.named)
     return run
 
@@ -257,7 +261,11 @@ def _mean_of(runs: list[LiveRun], name: str) -> float | None:
 def _frame_records(number: int, run: LiveRun) -> list[FrameRecord]:
     """Return a record of each image."""
     fates = account_for(run.stamps, run.times.latency_ms, run.dropped, run.named)
-    return [
+    damaged = [
+        FrameRecord(f'{number}:{UNREADABLE}-{n}', dropped=DropReason.BAD_IMAGE.value)
+        for n in range(run.damaged)
+    ]
+    return damaged + [
         FrameRecord(f'{number}:{stamp}', dropped=fate)
         if fate
         else FrameRecord(f'{number}:{stamp}', methods={PUBLISHED: Figures()})

@@ -10,11 +10,11 @@ from pathlib import Path
 import time
 from typing import Any
 
-from moe3d_engine.bags.reader import OfferedQos
+from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.errors import InputError
 from moe3d_ros.tools.bag_writer import BagWriter
+from moe3d_ros.tools.message_class import message_class
 from moe3d_ros.tools.plain_node import plain_node
-from moe3d_ros.tools.replay import message_class
 from moe3d_ros.tools.replay import to_profile
 
 logger = logging.getLogger(__name__)

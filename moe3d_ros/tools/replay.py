@@ -7,22 +7,21 @@ from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
 import logging
 from pathlib import Path
 import time
-from typing import Any
 from typing import TYPE_CHECKING
 
-from moe3d_engine.bags.reader import BagMessage
-from moe3d_engine.bags.reader import BagTopic
-from moe3d_engine.bags.reader import choose_camera
-from moe3d_engine.bags.reader import OfferedQos
-from moe3d_engine.bags.reader import read_messages
-from moe3d_engine.bags.reader import read_topics
+from moe3d_engine.bags.bag import BagMessage
+from moe3d_engine.bags.bag import open_bag
+from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
+from moe3d_ros.tools.message_class import message_class
 from moe3d_ros.tools.plain_node import plain_node
+from moe3d_ros.tools.playable import check_loop
+from moe3d_ros.tools.playable import playable_camera
+from moe3d_ros.tools.playable import playable_topics
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -34,8 +33,6 @@ logger = logging.getLogger(__name__)
 CLOCK_STEP_S = 0.01  # longest time between two messages on /clock
 MATCH_POLL_S = 0.02
 ACK_TIMEOUT_S = 10.0
-
-MessageClass = type[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +87,9 @@ class ReplaySummary:
     Parameters
     ----------
     sent : messages per topic.
-    skipped : topics of the bag whose message type is not installed.
+    skipped : topics of the bag that cannot be played: the message type is not installed, or the
+        name is none.
+    damaged : messages per topic that are in the bag but cannot be read.
     acknowledged : whether all reliable subscribers confirmed all messages.
     first_log_ns : log time of the first message.
     first_sent_ns : wall-clock time at which it was sent; a message of log time t was due at
@@ -100,6 +99,7 @@ class ReplaySummary:
 
     sent: dict[str, int]
     skipped: list[str]
+    damaged: dict[str, int]
     acknowledged: bool
     first_log_ns: int
     first_sent_ns: int
@@ -107,67 +107,57 @@ class ReplaySummary:
 
 
 def replay(
-    bag: Path, options: ReplayOptions, on_sent: Callable[[], object] = lambda: None
+    source: Path, options: ReplayOptions, on_sent: Callable[[], object] = lambda: None
 ) -> ReplaySummary:
     """
     Publish a bag from this process and return when all of it has been delivered.
 
     Parameters
     ----------
-    bag : rosbag2 folder, or an .mcap or .db3 file.
+    source : rosbag2 folder, or an .mcap or .db3 file.
     options : how it is played.
     on_sent : called after each message.
 
     Raises
     ------
     InputError
-        If the bag cannot be read, lacks an asked topic or holds nothing that can be played, or
-        if nobody listens within `options.timeout_s`.
+        If the bag cannot be read, lacks an asked topic or holds nothing that can be played, if
+        nobody listens within `options.timeout_s`, or if a loop would be too short.
     """
-    camera = choose_camera(bag, options.image_topic, options.camera_info_topic)
-    topics, skipped = _choose_topics(bag, options.topics)
-    with plain_node('moe3d_replay') as node:
+    with open_bag(source) as bag, plain_node('moe3d_replay') as node:
+        camera = playable_camera(
+            bag, options.image_topic, options.camera_info_topic, needed=options.frames is not None
+        )
+        topics, skipped = playable_topics(bag, options.topics)
+        if options.loop and camera.image is not None:
+            check_loop(bag, camera.image)
         publishers = {
             name: node.create_publisher(message_class(topic.type), name, to_profile(topic.qos))
             for name, topic in topics.items()
         }
-        awaited = [name for name in camera[:2] if name in topics] or list(topics)
+        awaited = [name for name in camera if name in topics] or list(topics)
         _wait_for_subscribers({name: publishers[name] for name in awaited}, options)
         player = _Player(node, publishers, options, on_sent)
         try:
             while True:
-                player.play(_until_frame(read_messages(bag, topics), camera.image, options.frames))
+                player.play(_until_frame(bag.messages(topics), camera.image, options.frames))
                 if not options.loop:
                     break
         except KeyboardInterrupt:
             if not options.loop:
                 raise
         acknowledged = _wait_for_acknowledgement(publishers)
+        if not player.sent:
+            raise InputError(f'{source} holds no message that can be played, see above.')
     return ReplaySummary(
         sent=dict(player.sent),
         skipped=skipped,
+        damaged={name: count for name in topics if (count := bag.damage.messages(name))},
         acknowledged=acknowledged,
         first_log_ns=player.first_log_ns,
         first_sent_ns=player.first_sent_ns,
         most_late_ms=round(1e3 * player.most_late_s, 3),
     )
-
-
-def message_class(type_name: str) -> MessageClass:
-    """
-    Return the class of a message type such as `sensor_msgs/msg/Image`.
-
-    Raises
-    ------
-    InputError
-        If its package is not installed.
-    """
-    package, _, name = type_name.partition('/msg/')
-    try:
-        found: MessageClass = getattr(import_module(f'{package}.msg'), name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f'The message type {type_name} is not installed: {error}.') from error
-    return found
 
 
 def to_profile(qos: OfferedQos) -> QoSProfile:
@@ -244,31 +234,6 @@ class _Clock:
         self._publisher.publish(self._message)
 
 
-def _choose_topics(
-    bag: Path, asked: Collection[str] | None
-) -> tuple[dict[str, BagTopic], list[str]]:
-    """Return the topics to play, and those that cannot be."""
-    topics = read_topics(bag)
-    if asked is not None:
-        missing = sorted(set(asked) - set(topics))
-        if missing:
-            raise InputError(
-                f'{bag} has no {", ".join(missing)}. It has: {", ".join(sorted(topics))}.'
-            )
-        topics = {name: topics[name] for name in asked}
-    skipped = []
-    for name, topic in list(topics.items()):
-        try:
-            message_class(topic.type)
-        except InputError as error:
-            logger.warning('%s is not played. %s', name, error)
-            skipped.append(name)
-            del topics[name]
-    if not topics:
-        raise InputError(f'{bag} holds no topic whose message type is installed.')
-    return topics, skipped
-
-
 def _wait_for_subscribers(publishers: dict[str, Publisher], options: ReplayOptions) -> None:
     """Return once enough subscribers are matched on each topic."""
     deadline_s = time.monotonic() + options.timeout_s
@@ -290,7 +255,7 @@ def _wait_for_subscribers(publishers: dict[str, Publisher], options: ReplayOptio
 
 
 def _until_frame(
-    messages: Iterator[BagMessage], image_topic: str, frames: int | None
+    messages: Iterator[BagMessage], image_topic: str | None, frames: int | None
 ) -> Iterator[BagMessage]:
     """Yield the messages before image number `frames` + 1."""
     count = 0

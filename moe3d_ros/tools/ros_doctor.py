@@ -9,7 +9,7 @@ import time
 from typing import Any
 from typing import TYPE_CHECKING
 
-from moe3d_engine.bags.reader import OfferedQos
+from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.cli.doctor import Check
 from moe3d_engine.cli.doctor import run_check
@@ -20,7 +20,7 @@ from moe3d_ros.fastdds_profile import profile_in_use
 from moe3d_ros.fastdds_profile import SEGMENT_BYTES
 from moe3d_ros.fastdds_profile import shared_memory
 from moe3d_ros.fastdds_profile import shared_memory_troubles
-from moe3d_ros.tools.replay import message_class
+from moe3d_ros.tools.message_class import message_class
 from moe3d_ros.tools.replay import to_profile
 
 if TYPE_CHECKING:

@@ -67,6 +67,58 @@ def test_what_is_no_image_is_refused(folder: Path, name: str) -> None:
         read_views([folder / name], None, None, 1)
 
 
+def test_intrinsics_stay_with_the_stored_pixels_whatever_exif_says(folder: Path) -> None:
+    image = cv2.imread(str(folder / '0.png'))
+    _, jpeg = cv2.imencode('.jpg', image)
+    # Big-endian TIFF with one entry: orientation (0x112), a short, 6 = turn by 90 degrees.
+    exif = b'Exif\0\0MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0'
+    segment = b'\xff\xe1' + (len(exif) + 2).to_bytes(2, 'big') + exif
+    (folder / 'turned.jpg').write_bytes(jpeg.tobytes()[:2] + segment + jpeg.tobytes()[2:])
+    assert cv2.imread(str(folder / 'turned.jpg')).shape[:2] == (80, 60)  # as a viewer shows it
+
+    (view,) = read_views([folder / 'turned.jpg'], None, None, 1)
+
+    assert view.image.shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize('share', [0.3, 0.9])
+def test_a_cut_file_is_refused_by_name(folder: Path, suffix: str, share: float) -> None:
+    path = folder / f'cut{suffix}'
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    data = cv2.imencode(suffix, noise)[1].tobytes()
+    path.write_bytes(data[: int(share * len(data))])
+
+    with pytest.raises(InputError, match=path.name):
+        read_views([folder], None, None, 1)
+
+
+def test_depth_is_no_picture(folder: Path) -> None:
+    cv2.imwrite(str(folder / 'depth.png'), np.full((60, 80), 1500, np.uint16))
+
+    with pytest.raises(InputError, match=r'depth\.png'):
+        read_views([folder], None, None, 1)
+
+
+def test_hidden_files_of_a_folder_are_none_of_its_images(folder: Path) -> None:
+    (folder / '._0.png').write_bytes(b'\0\5\26\7Mac OS X')
+
+    assert len(read_views([folder], None, None, 1)) == 3
+
+
+def test_an_output_that_exists_is_not_written_over(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / 'r.npz'
+    out.write_text('of yesterday')
+
+    code = main(['reconstruct', str(folder), '--out', str(out)])
+
+    assert code == 2
+    assert '--force' in capsys.readouterr().err
+    assert out.read_text() == 'of yesterday'
+
+
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='neither images'):
         read_views([tmp_path], None, None, 1)

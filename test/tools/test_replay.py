@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 import json
 from pathlib import Path
 import signal
 import subprocess
 import time
 
-from moe3d_engine.bags.reader import OfferedQos
+from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.bags.reader import read_messages
 from moe3d_engine.bags.reader import read_topics
 from moe3d_engine.errors import InputError
@@ -100,6 +101,53 @@ def test_interrupt_ends_an_endless_replay_cleanly(
     stdout, stderr = process.communicate()
     assert process.returncode == 0, stderr
     assert json.loads(stdout)['sent'][IMAGE_TOPIC] > 12
+
+
+def copy_images(bag: Path, path: Path, sizes: dict[int, int], count: int) -> Path:
+    """Copy the first images of a bag; those at some places are cut to so many bytes."""
+    writer = BagWriter(path)
+    topic = read_topics(bag)[IMAGE_TOPIC]
+    writer.add_topic(IMAGE_TOPIC, topic.type, topic.qos)
+    for number, message in enumerate(islice(read_messages(bag, [IMAGE_TOPIC]), count)):
+        writer.write(IMAGE_TOPIC, message.log_ns, message.data[: sizes.get(number)])
+    writer.close()
+    return path
+
+
+def test_a_loop_that_the_node_cannot_tell_from_late_images_is_refused(
+    camera_bag: Path, tmp_path: Path
+) -> None:
+    bag = copy_images(camera_bag, tmp_path / 'bag', {}, 10)
+
+    with pytest.raises(InputError, match=r'span 0\.9 s'):
+        replay(bag, ReplayOptions(loop=True, subscribers=0))
+
+
+def test_topic_whose_name_is_none_is_skipped_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = 'std_msgs/msg/String'
+    writer = BagWriter(tmp_path / 'bag')
+    for name in ('/good', '/no good', '/9/lives'):
+        writer.add_topic(name, kind, OfferedQos())
+        writer.write(name, 1, writer.serialize(writer.types[kind](data='a'), kind))
+    writer.close()
+
+    summary = replay(tmp_path / 'bag', ReplayOptions(subscribers=0))
+
+    assert summary.sent == {'/good': 1}
+    assert sorted(summary.skipped) == ['/9/lives', '/no good']
+    assert all(line.count('\n') == 0 for line in caplog.messages)
+    assert '/no good is not played' in caplog.text
+
+
+def test_what_cannot_be_read_is_not_sent_but_counted(camera_bag: Path, tmp_path: Path) -> None:
+    bag = copy_images(camera_bag, tmp_path / 'bag', {0: 0, 1: 2, 2: 90}, 12)
+
+    summary = replay(bag, ReplayOptions(subscribers=0, rate=100))
+
+    assert summary.sent == {IMAGE_TOPIC: 9}
+    assert summary.damaged == {IMAGE_TOPIC: 3}
 
 
 def test_asking_for_a_topic_that_is_not_there_is_an_error(camera_bag: Path) -> None:

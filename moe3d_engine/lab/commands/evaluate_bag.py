@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moe3d_engine.cli.camera_topics import add_camera_topics
+from moe3d_engine.errors import InputError
 from moe3d_engine.lab.reports.markdown import markdown_table
 from moe3d_engine.window import KEYFRAME_INTERVAL_S
 from moe3d_engine.window import MAX_VIEWS
@@ -70,6 +71,11 @@ def execute(args: argparse.Namespace) -> int:
         print(json.dumps(summarize(run.record) | {'report': str(report)}))
     else:
         print(f'{format_table(run.record)}\n\n  {report}')
+    if not run.record.counts()['published']:
+        raise InputError(
+            f'No image of {args.bag} could be evaluated. '
+            f'{" ".join(run.record.configuration["notes"][:1])}'
+        )
     return 0
 
 

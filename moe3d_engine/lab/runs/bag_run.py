@@ -17,6 +17,9 @@ from typing import Any
 from moe3d_engine.assets import find_weights
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.backends.open import open_backend
+from moe3d_engine.bags.bag import open_bag
+from moe3d_engine.bags.damage import Damage
+from moe3d_engine.bags.files import find_files
 from moe3d_engine.bags.frames import BagFrame
 from moe3d_engine.bags.frames import check_depth
 from moe3d_engine.bags.frames import choose_topics
@@ -24,8 +27,6 @@ from moe3d_engine.bags.frames import FrameTopics
 from moe3d_engine.bags.frames import read_frames
 from moe3d_engine.bags.frames import true_depth
 from moe3d_engine.bags.frames import true_pose
-from moe3d_engine.bags.reader import read_topics
-from moe3d_engine.bags.repair import readable_bag
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
@@ -131,32 +132,31 @@ def evaluate_bag(
     InputError
         If the bag cannot be read, lacks a topic, or holds depth that is not in metres.
     """
-    with readable_bag(options.bag) as readable:
+    with open_bag(options.bag) as bag:
         topics = choose_topics(
-            readable.path,
+            bag,
             options.image_topic,
             options.camera_info_topic,
             options.depth_topic,
             options.pose_topic,
         )
-        check_depth(readable.path, topics)
-        images = read_topics(readable.path)[topics.camera.image]
+        check_depth(bag, topics)
+        images = bag.topics[topics.camera.image]
         expected = min(count for count in _counts(options, images.count) if count is not None)
         engine = Engine(open_backend(options.backend, options.weights, threads=options.threads))
         judge = _BagJudge(engine, topics, options, compressed=images.type == COMPRESSED_IMAGE)
         with closing(engine):
-            for frame in islice(_wanted(read_frames(readable.path, topics), options), expected):
+            for frame in islice(_wanted(read_frames(bag, topics), options), expected):
                 on_frame(judge.add(frame))
-    judge.add_unreadable(expected - len(judge.frames))
+    judge.add_missing(expected, bag.damage.messages(topics.camera.image))
     notes = judge.notes()
-    if readable.lost_bytes:
-        notes.append(f'The bag ends early: {readable.lost_bytes} bytes of it cannot be read.')
     for note in notes:
         logger.warning('%s', note)
+    notes += bag.damage.lines  # these have been said
     configuration = {
         **_configuration(options, topics),
         'backend': engine.name,
-        'lost_bytes': readable.lost_bytes,
+        'lost_bytes': bag.damage.lost_bytes,
         'notes': notes,
     }
     return judge.finish(configuration)
@@ -221,9 +221,11 @@ class _BagJudge:
         self._shown.add(picture, result.intrinsics[0])
         return FrameOutcome(result, truth)
 
-    def add_unreadable(self, count: int) -> None:
-        """Count images that are known to have been recorded but are lost."""
-        self.frames += [FrameRecord(f'{UNREADABLE}-{n}', dropped=UNREADABLE) for n in range(count)]
+    def add_missing(self, expected: int, damaged: int) -> None:
+        """Count the expected images that have not come: damaged messages, then lost ones."""
+        for number in range(expected - len(self.frames)):
+            reason = DropReason.BAD_IMAGE.value if number < damaged else UNREADABLE
+            self.frames.append(FrameRecord(f'{UNREADABLE}-{number}', dropped=reason))
 
     def notes(self) -> list[str]:
         """Return what an engineer must know before he reads the figures."""
@@ -290,5 +292,4 @@ def _configuration(options: BagRunOptions, topics: FrameTopics) -> dict[str, Any
 
 def hash_bag(bag: Path) -> str:
     """Return the sha256 of a bag's storage files, in the order of their names."""
-    files = [bag] if bag.is_file() else sorted([*bag.glob('*.mcap'), *bag.glob('*.db3')])
-    return sha256_of(*files)
+    return sha256_of(*sorted(find_files(bag, Damage()).files))

@@ -33,7 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(args: argparse.Namespace) -> int:
     """Play the bag and report what was sent."""
-    from moe3d_engine.bags.reader import read_topics
     from moe3d_ros.fastdds_profile import use_shipped_profile
     from moe3d_ros.tools.replay import replay
     from moe3d_ros.tools.replay import ReplayOptions
@@ -51,10 +50,7 @@ def execute(args: argparse.Namespace) -> int:
         frames=args.frames,
     )
     use_shipped_profile()
-    topics = read_topics(args.bag)
-    total = sum(t.count for t in topics.values() if args.topics is None or t.name in args.topics)
-    endless = args.loop or args.frames is not None
-    with tqdm(total=None if endless else total, unit='msg', disable=None) as progress:
+    with tqdm(unit='msg', disable=None) as progress:
         summary = replay(args.bag, options, progress.update)
     print_summary(asdict(summary), args.json)
     return 0

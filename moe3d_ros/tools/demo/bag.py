@@ -7,7 +7,7 @@ from pathlib import Path
 import shutil
 from typing import TYPE_CHECKING
 
-from moe3d_engine.bags.reader import OfferedQos
+from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.geometry.cameras import quaternion_from_rotation
 from moe3d_engine.intake.messages import CAMERA_INFO
 from moe3d_engine.intake.messages import IMAGE

@@ -153,6 +153,19 @@ def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / 'out' / 'report.html').stat().st_size > 10_000
 
 
+def test_command_that_could_evaluate_nothing_says_why_and_fails(tmp_path: Path) -> None:
+    pytest.importorskip('matplotlib')
+    bag = write_bag(tmp_path / 'bag', count=2, without=[(INFO, 0), (IMAGE, 1)])
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    args = parser.parse_args(['--bag', str(bag)])
+    args.weights, args.out, args.json = ['moe3d-small'], tmp_path / 'out', False
+
+    with pytest.raises(InputError, match=r'could be evaluated.*no_camera_info'):
+        command.execute(args)
+    assert (tmp_path / 'out' / 'report.html').is_file()
+
+
 def test_depth_in_millimetres_as_floats_is_refused(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'bag', unit=1000.0)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from moe3d_engine.bags.images import is_bag
-from moe3d_engine.bags.images import read_bag_views
+from moe3d_engine.bags.files import is_bag
+from moe3d_engine.bags.views import read_bag_views
 from moe3d_engine.errors import InputError
 import numpy as np
 import pytest
@@ -38,9 +38,14 @@ def image_message(stamp_ns: int, pixels: np.ndarray, encoding: str, padding: int
     )
 
 
-def camera_info(stamp_ns: int, k: np.ndarray = K, d: tuple[float, ...] = (0.0,) * 5) -> Any:  # noqa: ANN401
-    """Return a CameraInfo of a rectified camera of 20x16 pixels."""
-    roi = TYPES['RegionOfInterest'](0, 0, 0, 0, False)
+def camera_info(
+    stamp_ns: int,
+    k: np.ndarray = K,
+    d: tuple[float, ...] = (0.0,) * 5,
+    roi: tuple[int, ...] = (0,) * 4,
+) -> Any:  # noqa: ANN401
+    """Return a CameraInfo of a camera of 20x16 pixels; without D it is a rectified one."""
+    roi = TYPES['RegionOfInterest'](*roi, False)
     projection = np.zeros(12)
     return TYPES['CameraInfo'](
         header(stamp_ns), 16, 20, 'plumb_bob', np.array(d), k, np.eye(3).ravel(), projection,
@@ -125,15 +130,30 @@ def test_compressed_colour_beside_depth_is_found(tmp_path: Path, pixels: np.ndar
     np.testing.assert_array_equal(views[0].intrinsics.ravel(), K)
 
 
-def test_two_colour_topics_need_a_name(tmp_path: Path, pixels: np.ndarray) -> None:
-    message = image_message(STAMPS_NS[0], pixels, 'rgb8')
-    bag = write_bag(tmp_path / 'bag', [('/left', message), ('/right', message)])
+def test_first_of_two_cameras_is_taken_with_a_word(
+    tmp_path: Path, pixels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    left, right = (image_message(STAMPS_NS[0], p, 'rgb8') for p in (pixels, pixels[::-1]))
+    bag = write_bag(tmp_path / 'bag', [('/right', right), ('/left', left)])
 
-    with pytest.raises(InputError, match='/left, /right'):
-        read_bag_views(bag)
-    assert len(read_bag_views(bag, topic='/right')) == 1
-    with pytest.raises(InputError, match='no images on /up'):
+    with caplog.at_level('INFO'):
+        views = read_bag_views(bag)
+
+    np.testing.assert_array_equal(views[0].image, pixels)
+    assert 'Of 2 colour image topics /left is taken' in caplog.text
+    np.testing.assert_array_equal(read_bag_views(bag, topic='/right')[0].image, pixels[::-1])
+    with pytest.raises(InputError, match='no topic /up'):
         read_bag_views(bag, topic='/up')
+
+
+def test_topic_of_another_type_is_no_image(tmp_path: Path, pixels: np.ndarray) -> None:
+    messages = [
+        ('/cam/camera_info', camera_info(STAMPS_NS[0])),
+        ('/cam/image_raw', image_message(STAMPS_NS[0], pixels, 'rgb8')),
+    ]
+
+    with pytest.raises(InputError, match=r'CameraInfo; expected is a sensor_msgs/msg/Image'):
+        read_bag_views(write_bag(tmp_path / 'bag', messages), topic='/cam/camera_info')
 
 
 def test_every_second_image_is_read(tmp_path: Path, pixels: np.ndarray) -> None:
@@ -155,23 +175,53 @@ def test_image_without_a_camera_info_of_its_stamp_is_left_out(
     views = read_bag_views(write_bag(tmp_path / 'bag', messages))
 
     assert [view.stamp_ns for view in views] == [STAMPS_NS[1]]
-    assert '2 images have no camera_info' in caplog.text
+    assert '2 images of /cam/image_raw are left out. No camera_info has its stamp' in caplog.text
 
 
-def test_images_that_need_rectification_are_refused_unless_intrinsics_are_given(
+def test_distorted_images_are_rectified_unless_intrinsics_are_given(
     tmp_path: Path, pixels: np.ndarray
 ) -> None:
+    distortion = (-0.3, 0.1, 0.0, 0.0, 0.0)
     messages = [
-        ('/cam/camera_info', camera_info(STAMPS_NS[0], d=(-0.3, 0.1, 0.0, 0.0, 0.0))),
+        ('/cam/camera_info', camera_info(STAMPS_NS[0], d=distortion)),
         ('/cam/image_raw', image_message(STAMPS_NS[0], pixels, 'rgb8')),
     ]
     bag = write_bag(tmp_path / 'bag', messages)
+    matrix = K.reshape(3, 3)
+    expected = cv2.undistort(pixels, matrix, np.array(distortion)).astype(int)
 
-    with pytest.raises(InputError, match='not rectified'):
-        read_bag_views(bag)
-    np.testing.assert_array_equal(
-        read_bag_views(bag, intrinsics=np.eye(3))[0].intrinsics, np.eye(3)
-    )
+    (rectified,), (stored,) = read_bag_views(bag), read_bag_views(bag, intrinsics=np.eye(3))
+
+    assert np.abs(rectified.image - expected).mean() < 1
+    np.testing.assert_allclose(rectified.intrinsics, matrix)
+    np.testing.assert_array_equal(stored.image, pixels)
+    np.testing.assert_array_equal(stored.intrinsics, np.eye(3))
+
+
+def test_region_of_the_whole_image_changes_nothing(tmp_path: Path, pixels: np.ndarray) -> None:
+    messages = [
+        ('/cam/camera_info', camera_info(STAMPS_NS[0], roi=(0, 0, 16, 20))),
+        ('/cam/image_raw', image_message(STAMPS_NS[0], pixels, 'rgb8')),
+    ]
+
+    (view,) = read_bag_views(write_bag(tmp_path / 'bag', messages))
+
+    np.testing.assert_array_equal(view.image, pixels)
+    np.testing.assert_allclose(view.intrinsics.ravel(), K)
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out_and_said(
+    tmp_path: Path, pixels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = image_message(STAMPS_NS[0], pixels, 'rgb8')
+    wrong.step = 7
+    messages = [('/image', wrong), ('/image', image_message(STAMPS_NS[1], pixels, 'rgb8'))]
+
+    views = read_bag_views(write_bag(tmp_path / 'bag', messages))
+
+    assert [view.stamp_ns for view in views] == [STAMPS_NS[1]]
+    assert '1 images of /image are left out' in caplog.text
+    assert 'step' in caplog.text
 
 
 def test_uncalibrated_camera_has_no_intrinsics(tmp_path: Path, pixels: np.ndarray) -> None:
