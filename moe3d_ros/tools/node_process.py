@@ -27,14 +27,14 @@ from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import ParameterValue
 from moe3d_ros.parameters import node_config
 from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.tools.bags.recorder import Recorder
+from moe3d_ros.tools.bags.replay import ReplaySummary
 from moe3d_ros.tools.own_module import own_module
 from moe3d_ros.tools.process_usage import Usage
 from moe3d_ros.tools.process_usage import UsageMonitor
 from moe3d_ros.tools.recorded import DROPS
 from moe3d_ros.tools.recorded import NODE
 from moe3d_ros.tools.recorded import OUTPUTS
-from moe3d_ros.tools.recorder import Recorder
-from moe3d_ros.tools.replay import ReplaySummary
 from moe3d_ros.topics import DIAGNOSTICS
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from moe3d_ros.fastdds_profile import profile_in_use
 from moe3d_ros.fastdds_profile import SEGMENT_BYTES
 from moe3d_ros.fastdds_profile import shared_memory
 from moe3d_ros.fastdds_profile import shared_memory_troubles
-from moe3d_ros.tools.message_class import message_class
-from moe3d_ros.tools.replay import to_profile
+from moe3d_ros.tools.bags.message_class import message_class
+from moe3d_ros.tools.bags.replay import to_profile
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -49,7 +49,7 @@ def topic_checks(image_topic: str, camera_info_topic: str | None, seconds: float
     camera_info_topic : None = the one beside the images.
     seconds : how long to listen.
     """
-    from moe3d_ros.tools.plain_node import plain_node
+    from moe3d_ros.tools.bags.plain_node import plain_node
     from rclpy.validate_topic_name import validate_topic_name
 
     beside = image_topic.removesuffix('/compressed').rpartition('/')[0] + '/camera_info'

@@ -9,7 +9,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
-from moe3d_ros.tools.replay import ReplaySummary
+from moe3d_ros.tools.bags.replay import ReplaySummary
 from moe3d_ros.tools.stream_times import stream_times
 import numpy as np
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from moe3d_engine.bags.reader import read_messages
 from moe3d_engine.bags.reader import serialized_stamp_ns
+from moe3d_ros.tools.bags.replay import ReplaySummary
 from moe3d_ros.tools.recorded import recorded_topics
-from moe3d_ros.tools.replay import ReplaySummary
 import numpy as np
 
 

@@ -123,7 +123,7 @@ def test_laboratory_is_imported_by_itself_and_by_tools_only() -> None:
 
 
 @pytest.mark.parametrize(
-    'start', ['moe3d_ros.run', 'moe3d_ros.tools.replay', 'moe3d_engine.session']
+    'start', ['moe3d_ros.run', 'moe3d_ros.tools.bags.replay', 'moe3d_engine.session']
 )
 def test_robot_reaches_neither_laboratory_nor_demo(start: str) -> None:
     reached = reached_from([start], GRAPH)

@@ -24,9 +24,9 @@ from moe3d_engine.types import View
 from moe3d_ros.parameter_table import PARAMETERS
 from moe3d_ros.parameter_table import ParameterValue
 from moe3d_ros.parameters import node_config
+from moe3d_ros.tools.bags.recorder import Recorder
 from moe3d_ros.tools.demo.report import evaluate
 from moe3d_ros.tools.node_process import read_diagnostics
-from moe3d_ros.tools.recorder import Recorder
 import numpy as np
 import pytest
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import sys
 
 from moe3d_engine.errors import InputError
-from moe3d_ros.tools.message_class import message_class
+from moe3d_ros.tools.bags.message_class import message_class
 import pytest
 
 pytest.importorskip('sensor_msgs')

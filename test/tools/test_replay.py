@@ -14,14 +14,14 @@ from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.bags.reader import read_messages
 from moe3d_engine.bags.reader import read_topics
 from moe3d_engine.errors import InputError
-from moe3d_ros.tools.bag_writer import BagWriter
+from moe3d_ros.tools.bags.recorder import Recorder
+from moe3d_ros.tools.bags.replay import replay
+from moe3d_ros.tools.bags.replay import ReplayOptions
+from moe3d_ros.tools.bags.writer import BagWriter
 from moe3d_ros.tools.demo.bag import CAMERA_INFO_TOPIC
 from moe3d_ros.tools.demo.bag import DEPTH_TOPIC
 from moe3d_ros.tools.demo.bag import IMAGE_TOPIC
 from moe3d_ros.tools.demo.bag import POSE_TOPIC
-from moe3d_ros.tools.recorder import Recorder
-from moe3d_ros.tools.replay import replay
-from moe3d_ros.tools.replay import ReplayOptions
 import pytest
 
 StartMoe3d = Callable[..., 'subprocess.Popen[str]']

@@ -15,8 +15,8 @@ from moe3d_engine.bags.views import read_bag_views
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.lab.runs import bag_run
-from moe3d_ros.tools.replay import replay
-from moe3d_ros.tools.replay import ReplayOptions
+from moe3d_ros.tools.bags.replay import replay
+from moe3d_ros.tools.bags.replay import ReplayOptions
 import numpy as np
 import pytest
 from rosbags.rosbag1 import Writer as Ros1Writer

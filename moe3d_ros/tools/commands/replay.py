@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(args: argparse.Namespace) -> int:
     """Play the bag and report what was sent."""
     from moe3d_ros.fastdds_profile import use_shipped_profile
-    from moe3d_ros.tools.replay import replay
-    from moe3d_ros.tools.replay import ReplayOptions
+    from moe3d_ros.tools.bags.replay import replay
+    from moe3d_ros.tools.bags.replay import ReplayOptions
     from tqdm import tqdm
 
     options = ReplayOptions(

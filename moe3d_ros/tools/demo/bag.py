@@ -13,7 +13,7 @@ from moe3d_engine.intake.messages import CAMERA_INFO
 from moe3d_engine.intake.messages import IMAGE
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import POSE
-from moe3d_ros.tools.bag_writer import BagWriter
+from moe3d_ros.tools.bags.writer import BagWriter
 import numpy as np
 
 if TYPE_CHECKING:

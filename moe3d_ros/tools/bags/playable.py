@@ -15,7 +15,7 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.intake.messages import IMAGE
 from moe3d_engine.session import TIME_JUMP_NS
-from moe3d_ros.tools.message_class import message_class
+from moe3d_ros.tools.bags.message_class import message_class
 
 logger = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from moe3d_engine.bags.bag import open_bag
 from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
-from moe3d_ros.tools.message_class import message_class
-from moe3d_ros.tools.plain_node import plain_node
-from moe3d_ros.tools.playable import check_loop
-from moe3d_ros.tools.playable import playable_camera
-from moe3d_ros.tools.playable import playable_topics
+from moe3d_ros.tools.bags.message_class import message_class
+from moe3d_ros.tools.bags.plain_node import plain_node
+from moe3d_ros.tools.bags.playable import check_loop
+from moe3d_ros.tools.bags.playable import playable_camera
+from moe3d_ros.tools.bags.playable import playable_topics
 
 if TYPE_CHECKING:
     from rclpy.node import Node

@@ -12,10 +12,10 @@ from typing import Any
 
 from moe3d_engine.bags.qos import OfferedQos
 from moe3d_engine.errors import InputError
-from moe3d_ros.tools.bag_writer import BagWriter
-from moe3d_ros.tools.message_class import message_class
-from moe3d_ros.tools.plain_node import plain_node
-from moe3d_ros.tools.replay import to_profile
+from moe3d_ros.tools.bags.message_class import message_class
+from moe3d_ros.tools.bags.plain_node import plain_node
+from moe3d_ros.tools.bags.replay import to_profile
+from moe3d_ros.tools.bags.writer import BagWriter
 
 logger = logging.getLogger(__name__)
 
