@@ -29,7 +29,7 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})  # of the markers of a frame 
 # for each of DC and AC; a first scan of a progressive JPEG holds DC only.
 _BLOCK_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
-_BEHIND_SCAN = re.compile(rb'\xff+[^\x00\xff\xd0-\xd7]')
+_BEHIND_SCAN = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]')
 _RESTART = re.compile(rb'\xff([\xd0-\xd7])')
 _PROBE = b'\xa5' * 64  # neither zeros, which libjpeg puts where bits are missing, nor a marker
 _MANY_ZEROS = 8

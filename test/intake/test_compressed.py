@@ -91,7 +91,6 @@ def test_jpeg_cut_inside_a_scan_is_refused_whatever_its_tail(
 
 
 def test_stale_rest_of_a_longer_buffer_does_not_complete_a_cut_jpeg() -> None:
-    """What is left of the image before holds less than what was lost."""
     new, old = jpeg(0), jpeg(1)
 
     with pytest.raises(InputError, match='ends early'):
@@ -272,7 +271,6 @@ def test_bomb_is_refused_by_its_header(extension: str) -> None:
 
 
 def test_jpeg_whose_scan_cannot_hold_its_pixels_is_refused() -> None:
-    """8000x8000 pixels in 800 bytes would be three seconds of decoding."""
     with pytest.raises(InputError, match='8000x8000 pixels need 375000 bytes at least'):
         decode(bomb('.jpg', 8000, 8000))
 
