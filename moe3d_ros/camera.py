@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from moe3d_engine.intake.messages import is_rectified_topic
-from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.settings.parameters import NodeConfig
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy

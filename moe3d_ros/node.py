@@ -12,12 +12,12 @@ from moe3d_engine.errors import Moe3dError
 from moe3d_ros.active import ActiveNode
 from moe3d_ros.logs import logged_transition
 from moe3d_ros.outputs.diagnostics import Statistics
-from moe3d_ros.parameters import check_change
-from moe3d_ros.parameters import declare_parameters
-from moe3d_ros.parameters import node_config
-from moe3d_ros.parameters import NodeConfig
-from moe3d_ros.parameters import read_parameters
 from moe3d_ros.resources import Resources
+from moe3d_ros.settings.parameters import check_change
+from moe3d_ros.settings.parameters import declare_parameters
+from moe3d_ros.settings.parameters import node_config
+from moe3d_ros.settings.parameters import NodeConfig
+from moe3d_ros.settings.parameters import read_parameters
 from moe3d_ros.topics import NODE_NAME
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock

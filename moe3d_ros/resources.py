@@ -13,7 +13,7 @@ from moe3d_ros.outputs.depth import DepthOutputs
 from moe3d_ros.outputs.diagnostics import HealthReport
 from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.outputs.drops import DropEvents
-from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.settings.parameters import NodeConfig
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 

@@ -20,6 +20,7 @@ from moe3d_engine.geometry.cameras import rotation_from_quaternion
 from moe3d_engine.geometry.resample import resample_nearest
 from moe3d_engine.intake.images import decode_depth
 from moe3d_engine.intake.messages import CAMERA_INFO
+from moe3d_engine.intake.messages import is_rectified_topic
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import POSE
 from moe3d_engine.intake.messages import stamp_ns
@@ -214,7 +215,8 @@ def true_depth(
         return None
     depth = _decode(frame, topics)
     try:
-        rectifier = open_rectifier(info, (depth.shape[0], depth.shape[1]))
+        rectified = is_rectified_topic(str(topics.camera.depth)) or None
+        rectifier = open_rectifier(info, (depth.shape[0], depth.shape[1]), rectified=rectified)
     except InputError as error:
         assert topics.camera.depth is not None
         own = beside_image(topics.camera.depth, 'camera_info')

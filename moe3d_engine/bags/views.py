@@ -16,15 +16,15 @@ from moe3d_engine.bags.reader import CameraTopics
 from moe3d_engine.bags.reader import choose_camera_info
 from moe3d_engine.bags.reader import choose_image
 from moe3d_engine.errors import InputError
+from moe3d_engine.intake.calibration import is_calibrated
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import DroppedFrameError
 from moe3d_engine.intake.images import decode_compressed
 from moe3d_engine.intake.images import decode_raw
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
-from moe3d_engine.intake.messages import Message
+from moe3d_engine.intake.messages import is_rectified_topic
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import View
-import numpy as np
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,9 @@ class _Intake:
     ) -> None:
         self._topic = topic
         is_compressed = bag.topics[topic].type == COMPRESSED_IMAGE
-        self._camera = CameraIntake(compressed=is_compressed)
+        self._camera = CameraIntake(
+            compressed=is_compressed, rectified=is_rectified_topic(topic) or None
+        )
         self._decode = decode_compressed if is_compressed else decode_raw
         self._with_info = with_info
         self._intrinsics = intrinsics
@@ -96,7 +98,7 @@ class _Intake:
         try:
             if self._with_info and info is None:
                 raise InputError('No camera_info has its stamp.')
-            if self._with_info and _is_calibrated(info):
+            if self._with_info and is_calibrated(info):
                 return self._camera.view_of(image, info)
             return View(
                 self._decode(image), self._intrinsics, frame.stamp_ns, image.header.frame_id
@@ -113,8 +115,3 @@ class _Intake:
         if self._left_out:
             count = self._left_out.total()
             logger.warning('%d images of %s are left out. %s', count, self._topic, why)
-
-
-def _is_calibrated(info: Message) -> bool:
-    """Return whether a camera_info claims to be of a calibrated camera (REP 104: K is not 0)."""
-    return bool(np.any(info.k) or np.any(info.p))

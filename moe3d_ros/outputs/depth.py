@@ -11,7 +11,7 @@ from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.outputs.messages import to_depth_image
 from moe3d_ros.outputs.messages import to_image
 from moe3d_ros.outputs.messages import to_stamp
-from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.topics import output_topics
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecyclePublisher

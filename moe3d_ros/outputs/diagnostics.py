@@ -19,7 +19,7 @@ from moe3d_engine.intake.drops import Drop
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.drops import RestartReason
 from moe3d_engine.network import Engine
-from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.topics import DIAGNOSTICS
 import numpy as np
 from rclpy.lifecycle import LifecycleNode

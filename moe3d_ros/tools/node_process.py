@@ -23,10 +23,10 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_ros.fastdds_profile import use_shipped_profile
-from moe3d_ros.parameter_table import PARAMETERS
-from moe3d_ros.parameter_table import ParameterValue
-from moe3d_ros.parameters import node_config
-from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.settings.parameters import node_config
+from moe3d_ros.settings.parameters import NodeConfig
+from moe3d_ros.settings.table import PARAMETERS
+from moe3d_ros.settings.table import ParameterValue
 from moe3d_ros.tools.bags.recorder import Recorder
 from moe3d_ros.tools.bags.replay import ReplaySummary
 from moe3d_ros.tools.own_module import own_module

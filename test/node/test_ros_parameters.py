@@ -14,11 +14,11 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import SessionConfig
-from moe3d_ros.parameter_table import ParameterRow
-from moe3d_ros.parameter_table import PARAMETERS
-from moe3d_ros.parameter_table import parameters_table
-from moe3d_ros.parameters import declare_parameters
-from moe3d_ros.parameters import node_config
+from moe3d_ros.settings.parameters import declare_parameters
+from moe3d_ros.settings.parameters import node_config
+from moe3d_ros.settings.table import ParameterRow
+from moe3d_ros.settings.table import PARAMETERS
+from moe3d_ros.settings.table import parameters_table
 from moe3d_ros.share import share_file
 import rclpy
 from rclpy.context import Context

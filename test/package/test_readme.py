@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moe3d_ros.parameter_table import parameters_table
+from moe3d_ros.settings.table import parameters_table
 
 README = Path(__file__).resolve().parents[2] / 'README.md'
 

@@ -21,9 +21,9 @@ from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import Session
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import View
-from moe3d_ros.parameter_table import PARAMETERS
-from moe3d_ros.parameter_table import ParameterValue
-from moe3d_ros.parameters import node_config
+from moe3d_ros.settings.parameters import node_config
+from moe3d_ros.settings.table import PARAMETERS
+from moe3d_ros.settings.table import ParameterValue
 from moe3d_ros.tools.bags.recorder import Recorder
 from moe3d_ros.tools.demo.report import evaluate
 from moe3d_ros.tools.node_process import read_diagnostics

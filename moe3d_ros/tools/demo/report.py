@@ -16,7 +16,7 @@ from moe3d_engine.lab.runs.bag_run import evaluate_bag
 from moe3d_engine.lab.runs.bag_run import FrameOutcome
 from moe3d_engine.lab.runs.frame_judge import BEFORE_REJECTION
 from moe3d_engine.types import Float32Array
-from moe3d_ros.parameters import NodeConfig
+from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.tools.recorded import PublishedFrame
 from moe3d_ros.tools.recorded import read_published
 from moe3d_ros.tools.recorded import recorded_topics

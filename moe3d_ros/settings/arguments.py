@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 import os
 from pathlib import Path
 import re
-from typing import Any
-from typing import NamedTuple
 
 from moe3d_engine.errors import ConfigError
-from moe3d_ros.parameters import undeclared_overrides
+from moe3d_ros.settings.file import read_sections
+from moe3d_ros.settings.file import Section
+from moe3d_ros.settings.parameters import undeclared_overrides
 from rclpy.exceptions import NameValidationException
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
-import yaml
 
 MAX_DOMAIN_ID = 232  # beyond it DDS has no ports
-
-
-class _Section(NamedTuple):
-    """Parameters that a file or the command line has for nodes whose names match a pattern."""
-
-    source: str
-    pattern: str
-    names: frozenset[str]
 
 
 @contextmanager
@@ -75,36 +65,28 @@ def check_overrides(node: Node, args: Sequence[str]) -> None:
     """
     node_name = node.get_fully_qualified_name()
     sections = list(_sections(args))
-    ours = [section for section in sections if _matches(section.pattern, node_name)]
+    ours = [section for section in sections if section.is_for(node_name)]
     declared = list(node._parameters)
     wrong = [_describe(name, ours, declared) for name in undeclared_overrides(node)]
     for source in dict.fromkeys(section.source for section in sections):
-        patterns = [section.pattern for section in sections if section.source == source]
-        if not any(_matches(pattern, node_name) for pattern in patterns):
-            names = ', '.join(patterns)
+        of_source = [section for section in sections if section.source == source]
+        if not any(section.is_for(node_name) for section in of_source):
+            names = ', '.join(section.pattern for section in of_source)
             wrong.append(f'{source} has parameters for {names}, and this node is {node_name}')
     if wrong:
         raise ConfigError(f'{"; ".join(wrong)}.')
 
 
-def _describe(name: str, sections: Sequence[_Section], declared: Sequence[str]) -> str:
+def _describe(name: str, sections: Sequence[Section], declared: Sequence[str]) -> str:
     """Say where an unknown parameter comes from and what may have been meant."""
-    sources = [section.source for section in sections if name in section.names]
+    sources = [section.source for section in sections if name in section.values]
     near = get_close_matches(name, declared, n=1)
     where = f' (in {sources[-1]})' if sources else ''
     meant = f', did you mean {near[0]}?' if near else ''
     return f'there is no parameter {name}{where}{meant}'
 
 
-def _matches(pattern: str, node_name: str) -> bool:
-    """Return whether a node's name fits one with `*` for a token and `**` for any number."""
-    parts = {'*': r'/\w+', '**': r'(/\w+)*'}
-    tokens = pattern.strip('/').split('/')
-    regex = ''.join(parts.get(token, f'/{re.escape(token)}') for token in tokens)
-    return re.fullmatch(regex, node_name) is not None
-
-
-def _sections(args: Sequence[str]) -> Iterator[_Section]:
+def _sections(args: Sequence[str]) -> Iterator[Section]:
     """Yield the parameters that a command line has, and those of the files that it names."""
     is_ros = False
     option = ''
@@ -112,37 +94,9 @@ def _sections(args: Sequence[str]) -> Iterator[_Section]:
         if word in ('--ros-args', '--'):
             is_ros = word == '--ros-args'
         elif is_ros and option == '--params-file':
-            yield from _file_sections(Path(word))
+            yield from read_sections(Path(word))
         elif is_ros and option in ('-p', '--param'):
-            pattern, _, name = word.partition(':=')[0].rpartition(':')
-            yield _Section(f'-p {word}', pattern or '**', frozenset([name]))
+            target, _, value = word.partition(':=')
+            pattern, _, name = target.rpartition(':')
+            yield Section(f'-p {word}', pattern or '**', {name: value})
         option = word
-
-
-def _file_sections(path: Path) -> Iterator[_Section]:
-    """Yield the sections of a file of parameters, which ROS has read already."""
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f'{path} is no file of parameters: {error}') from error
-    yield from _nested_sections(str(path), '', content)
-
-
-def _nested_sections(source: str, prefix: str, content: object) -> Iterator[_Section]:
-    """Yield what is under `ros__parameters`, at any depth of namespaces."""
-    if not isinstance(content, Mapping):
-        return
-    for key, value in content.items():
-        if key == 'ros__parameters':
-            yield _Section(source, prefix or '/', frozenset(_names('', value)))
-        else:
-            yield from _nested_sections(source, f'{prefix}/{str(key).strip("/")}', value)
-
-
-def _names(prefix: str, values: Any) -> Iterator[str]:  # noqa: ANN401 (as YAML has it)
-    """Yield the names of parameters, nested ones joined by dots."""
-    if not isinstance(values, Mapping):
-        yield prefix
-        return
-    for key, value in values.items():
-        yield from _names(f'{prefix}.{key}' if prefix else str(key), value)

@@ -12,8 +12,8 @@ from moe3d_engine.policy import Thresholds
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.window import WindowConfig
-from moe3d_ros.parameter_table import PARAMETERS
-from moe3d_ros.parameter_table import ParameterValue
+from moe3d_ros.settings.table import PARAMETERS
+from moe3d_ros.settings.table import ParameterValue
 
 if TYPE_CHECKING:
     from rclpy.node import Node
