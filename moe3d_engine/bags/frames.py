@@ -215,8 +215,9 @@ def true_depth(
         return None
     depth = _decode(frame, topics)
     try:
-        rectified = is_rectified_topic(str(topics.camera.depth)) or None
-        rectifier = open_rectifier(info, (depth.shape[0], depth.shape[1]), rectified=rectified)
+        rectifier = open_rectifier(
+            info, (depth.shape[0], depth.shape[1]), rectified=_is_rectified(topics)
+        )
     except InputError as error:
         assert topics.camera.depth is not None
         own = beside_image(topics.camera.depth, 'camera_info')
@@ -243,6 +244,13 @@ def true_pose(frame: BagFrame) -> Float64Array | None:
     world_from_cam[:3, :3] = rotation_from_quaternion(quaternion)
     world_from_cam[:3, 3] = translation
     return world_from_cam
+
+
+def _is_rectified(topics: FrameTopics) -> bool | None:
+    """Return whether the depth is said to lie on rectified pixels; None where it is not."""
+    camera = topics.camera
+    named = camera.depth if topics.depth_info is not None else camera.image
+    return (named is not None and is_rectified_topic(named)) or None
 
 
 def _decode(frame: BagFrame, topics: FrameTopics) -> Float32Array:

@@ -24,7 +24,8 @@ from moe3d_engine.errors import InputError
 
 MAGIC = b'SQLite format 3\0'
 UNMERGED = ('-wal', '-journal')  # what SQLite keeps beside a database that is written to
-MOST_SKIPPED = 1000  # row numbers tried behind damage where the last one is not known
+MAX_ROW = 2**63 - 1
+MOST_SKIPPED = 5000  # row numbers that are tried behind damage before the rest is given up
 
 
 class _Entry(NamedTuple):
@@ -76,7 +77,8 @@ class SqliteFile:
             except sqlite3.Error as error:
                 self._damage.add_message(self.path, self.channels[topic].topic, log_ns, error)
                 continue
-            yield Row(log_ns, topic, found[0] if isinstance(found[0], bytes) else b'')
+            data = found[0] if found is not None else b''
+            yield Row(log_ns, topic, data if isinstance(data, bytes) else b'')
 
     def close(self) -> None:
         """Close the database."""
@@ -114,13 +116,15 @@ class SqliteFile:
     def _read_index(self) -> Iterator[_Entry]:
         """Yield where the messages are, past pages that cannot be read."""
         query = 'SELECT rowid, topic_id, timestamp FROM messages WHERE rowid > ? ORDER BY rowid'
-        last, newest = self._last_row(), None
-        row = whole = 0  # the last row that was looked at, and that could be read
+        newest: _Entry | None = None
+        at = whole = 0  # the last row that was looked at, and that could be read
         hole: sqlite3.Error | None = None
-        while row < (whole + MOST_SKIPPED if last is None else last):
+        while at <= whole + MOST_SKIPPED and at < MAX_ROW:
             try:
-                for row, topic, log_ns in self._database.execute(query, (row,)):  # noqa: B020
-                    whole = row
+                for row, topic, log_ns in self._database.execute(query, (at,)):
+                    if row <= at:  # damaged pages may lead in a circle
+                        raise sqlite3.DatabaseError('its rows are out of order')
+                    at = whole = row
                     if topic not in self.channels or not isinstance(log_ns, int):
                         continue
                     entry = _Entry(log_ns, row, topic)
@@ -130,17 +134,9 @@ class SqliteFile:
                     yield entry
                 break
             except sqlite3.Error as error:
-                row, hole = row + 1, error
+                at, hole = at + 1, error
         if hole is not None:
             self._report(newest, None, hole)
-
-    def _last_row(self) -> int | None:
-        """Return the number of the last message; None where it cannot be read."""
-        try:
-            (last,) = self._database.execute('SELECT max(rowid) FROM messages').fetchone()
-        except sqlite3.Error:
-            return None
-        return int(last or 0)
 
     def _report(self, before: _Entry | None, behind: _Entry | None, error: sqlite3.Error) -> None:
         """Say between which messages others are lost."""

@@ -19,8 +19,7 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.intake.calibration import is_calibrated
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import DroppedFrameError
-from moe3d_engine.intake.images import decode_compressed
-from moe3d_engine.intake.images import decode_raw
+from moe3d_engine.intake.images import ImageDecoder
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.intake.messages import is_rectified_topic
 from moe3d_engine.types import Float64Array
@@ -84,10 +83,9 @@ class _Intake:
     ) -> None:
         self._topic = topic
         is_compressed = bag.topics[topic].type == COMPRESSED_IMAGE
-        self._camera = CameraIntake(
-            compressed=is_compressed, rectified=is_rectified_topic(topic) or None
-        )
-        self._decode = decode_compressed if is_compressed else decode_raw
+        is_rectified = is_rectified_topic(topic) or None
+        self._camera = CameraIntake(compressed=is_compressed, rectified=is_rectified)
+        self._decoder = ImageDecoder(compressed=is_compressed, warn=logger.warning)
         self._with_info = with_info
         self._intrinsics = intrinsics
         self._left_out: Counter[str] = Counter()
@@ -101,7 +99,10 @@ class _Intake:
             if self._with_info and is_calibrated(info):
                 return self._camera.view_of(image, info)
             return View(
-                self._decode(image), self._intrinsics, frame.stamp_ns, image.header.frame_id
+                self._decoder.decode(image),
+                self._intrinsics,
+                frame.stamp_ns,
+                image.header.frame_id,
             )
         except (DroppedFrameError, InputError) as error:
             self._left_out[str(error)] += 1
