@@ -18,6 +18,7 @@ _PLY_VERTEX = np.dtype([
 ])  # fmt: skip
 _PLY_HEADER = """ply
 format binary_little_endian 1.0
+comment written by moe3d
 element vertex {count}
 property float x
 property float y
@@ -46,6 +47,13 @@ def fuse_cloud(reconstruction: Reconstruction) -> tuple[Float32Array, UInt8Array
         points.append(transform_points(world_from_cam[index], points_cam[slot][valid]))
         colors.append(reconstruction.image[slot][valid])
     return np.concatenate(points), np.concatenate(colors)
+
+
+def is_own_ply(path: Path) -> bool:
+    """Return whether a file is a cloud of `write_ply`."""
+    start = _PLY_HEADER.partition('element')[0].encode('ascii')
+    with path.open('rb') as file:
+        return file.read(len(start)) == start
 
 
 def write_ply(path: Path, points: Float32Array, colors: UInt8Array) -> None:

@@ -2,13 +2,14 @@
 What commands leave behind: printed results, and files that nobody's work is lost to.
 
 One rule for all commands. What exists is not written over without `--force`, and what is written
-is there whole or not at all. A folder that holds a report of ours says so by a mark, and the next
-report of the same `--out` replaces it.
+is there whole or not at all. Only what is known to be the result of an earlier run, by a mark in
+it, is replaced by the next one to the same `--out`, and the log says so.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from collections.abc import Mapping
 import json
 import logging
@@ -39,7 +40,9 @@ def add_force(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def check_free(path: Path, force: bool) -> None:
+def check_free(
+    path: Path, force: bool, is_ours: Callable[[Path], bool] = lambda path: False
+) -> None:
     """
     Refuse an output that exists already; to be called before the work begins.
 
@@ -47,6 +50,7 @@ def check_free(path: Path, force: bool) -> None:
     ----------
     path : of a file or folder to be written. An empty folder is free.
     force : allow what exists to be replaced.
+    is_ours : whether a file is the result of an earlier run, which may be replaced.
 
     Raises
     ------
@@ -55,6 +59,9 @@ def check_free(path: Path, force: bool) -> None:
     """
     is_free = not any(path.iterdir()) if path.is_dir() else not path.is_symlink()
     if force or (is_free and not path.is_file()):
+        return
+    if path.is_file() and is_ours(path):
+        _LOGGER.info('The result in %s is replaced.', path)
         return
     raise ConfigError(
         f'{path} exists already and would be replaced. Name another output, or add --force.'

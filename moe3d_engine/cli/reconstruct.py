@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 from moe3d_engine.cli.output import add_force
 from moe3d_engine.cli.output import check_free
@@ -104,7 +105,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
     """Fail before any work is done."""
     if args.out.suffix not in OUTPUT_SUFFIXES:
         raise ConfigError(f'--out ends in {" or ".join(OUTPUT_SUFFIXES)}; got {args.out}.')
-    check_free(args.out, args.force)
+    check_free(args.out, args.force, is_own_result)
     for option in ('every', 'max_views'):
         value = getattr(args, option)
         if value is not None and value < 1:
@@ -158,6 +159,20 @@ def read_views(
             files = list_images(path)[::every] if path.is_dir() else [path]
             views += [read_image_view(file, intrinsics) for file in files]
     return views
+
+
+def is_own_result(path: Path) -> bool:
+    """Return whether a file is the result of an earlier reconstruction."""
+    from moe3d_engine.clouds import is_own_ply
+    import numpy as np
+
+    if path.suffix == '.ply':
+        return is_own_ply(path)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {'depth_raw', 'cam_from_world', 'depth_scale'} <= set(arrays.files)
+    except (OSError, ValueError, BadZipFile):
+        return False
 
 
 def write_result(path: Path, result: SequenceResult) -> None:

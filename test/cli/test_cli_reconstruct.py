@@ -8,6 +8,8 @@ from pathlib import Path
 
 import cv2
 from moe3d_engine.assets import find_weights
+from moe3d_engine.cli.output import check_free
+from moe3d_engine.cli.reconstruct import is_own_result
 from moe3d_engine.cli.reconstruct import parse_intrinsics
 from moe3d_engine.cli.reconstruct import read_views
 from moe3d_engine.errors import ConfigError
@@ -104,6 +106,18 @@ def test_hidden_files_of_a_folder_are_none_of_its_images(folder: Path) -> None:
     (folder / '._0.png').write_bytes(b'\0\5\26\7Mac OS X')
 
     assert len(read_views([folder], None, None, 1)) == 3
+
+
+def test_result_of_an_earlier_run_is_replaced_and_the_log_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / 'r.npz'
+    np.savez(out, depth_raw=0, cam_from_world=0, depth_scale='metric')
+
+    with caplog.at_level('INFO'):
+        check_free(out, False, is_own_result)
+
+    assert f'The result in {out} is replaced.' in caplog.text
 
 
 def test_an_output_that_exists_is_not_written_over(

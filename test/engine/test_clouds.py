@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from moe3d_engine.clouds import is_own_ply
 from moe3d_engine.clouds import write_ply
 from moe3d_engine.errors import ShapeError
 import numpy as np
@@ -19,7 +20,10 @@ def test_ply_holds_the_points_and_colours_as_binary_little_endian(
     write_ply(tmp_path / 'cloud.ply', points, colors)
 
     header, _, body = (tmp_path / 'cloud.ply').read_bytes().partition(b'end_header\n')
-    assert header.startswith(b'ply\nformat binary_little_endian 1.0\nelement vertex 5\n')
+    lines = header.splitlines()
+    assert lines[:2] == [b'ply', b'format binary_little_endian 1.0']
+    assert b'element vertex 5' in lines
+    assert is_own_ply(tmp_path / 'cloud.ply')
     assert header.count(b'property float') == header.count(b'property uchar') == 3
     rows = np.frombuffer(body, np.uint8).reshape(5, 15)
     np.testing.assert_array_equal(rows[:, :12].copy().view('<f4'), points)
@@ -29,3 +33,9 @@ def test_ply_holds_the_points_and_colours_as_binary_little_endian(
 def test_cloud_with_fewer_colours_than_points_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ShapeError):
         write_ply(tmp_path / 'cloud.ply', np.zeros((5, 3), np.float32), np.zeros((4, 3), np.uint8))
+
+
+def test_cloud_of_somebody_else_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / 'cloud.ply').write_bytes(b'ply\nformat ascii 1.0\n')
+
+    assert not is_own_ply(tmp_path / 'cloud.ply')
