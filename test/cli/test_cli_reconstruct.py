@@ -191,7 +191,7 @@ def test_cloud_without_rejection_has_a_point_for_each_network_pixel(folder: Path
     )
 
     assert code == 0
-    header = (folder / 'r.ply').read_bytes()[:80]
+    header = (folder / 'r.ply').read_bytes()[:120]
     assert f'element vertex {height * width}\n'.encode() in header
 
 
