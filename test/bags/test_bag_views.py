@@ -198,6 +198,22 @@ def test_distorted_images_are_rectified_unless_intrinsics_are_given(
     np.testing.assert_array_equal(stored.intrinsics, np.eye(3))
 
 
+def test_rectified_topic_is_not_rectified_again_and_takes_its_intrinsics_from_p(
+    tmp_path: Path, pixels: np.ndarray
+) -> None:
+    info = camera_info(STAMPS_NS[0], d=(-0.3, 0.1, 0.0, 0.0, 0.0))
+    info.p = np.array([40.0, 0, 9, 0, 0, 41, 7, 0, 0, 0, 1, 0])
+    messages = [
+        ('/cam/camera_info', info),
+        ('/cam/image_rect', image_message(STAMPS_NS[0], pixels, 'rgb8')),
+    ]
+
+    (view,) = read_bag_views(write_bag(tmp_path / 'bag', messages))
+
+    np.testing.assert_array_equal(view.image, pixels)
+    np.testing.assert_allclose(view.intrinsics, info.p.reshape(3, 4)[:, :3])
+
+
 def test_region_of_the_whole_image_changes_nothing(tmp_path: Path, pixels: np.ndarray) -> None:
     messages = [
         ('/cam/camera_info', camera_info(STAMPS_NS[0], roi=(0, 0, 16, 20))),
