@@ -18,9 +18,9 @@ from moe3d_engine.lab.protocols.maps import linear_weights
 from moe3d_engine.lab.protocols.maps import resize_map
 from moe3d_engine.lab.protocols.maps import sample_map
 from moe3d_engine.lab.protocols.table import format_table
-from moe3d_engine.lab.protocols.table import HEADINGS
 from moe3d_engine.lab.protocols.table import table_rows
 from moe3d_engine.lab.protocols.table import write_tables
+from moe3d_engine.lab.reports.facts import FACTS
 import numpy as np
 import pytest
 
@@ -43,7 +43,7 @@ def test_protocol_states_what_its_task_needs(protocol: Protocol) -> None:
     }[protocol.task]
 
     assert all(getattr(protocol, name) is not None for name in needed)
-    assert set(protocol.metrics) <= set(HEADINGS)
+    assert set(protocol.metrics) <= set(FACTS)
     assert protocol.cautions
     assert set(protocol.frames.counts) <= set(protocol.sequences or ())
     for row in protocol.published:
