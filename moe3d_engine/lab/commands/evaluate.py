@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_force(parser)
     parser.add_argument(
         '--all-metrics', action='store_true',
-        help='on posed views and bags also the boundary figures of MoGe-2 and iBims-1, and points '
-        'in free space (twice the time)',
+        help='on posed views and offline bags also boundary figures of MoGe-2 and iBims-1, and '
+        'points in free space (twice the time)',
     )  # fmt: skip
     for way in (evaluate_bag, evaluate_dataset, evaluate_views, evaluate_compare):
         way.add_arguments(parser)

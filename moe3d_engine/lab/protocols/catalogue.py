@@ -15,7 +15,6 @@ from typing import TypeVar
 from moe3d_engine.errors import ConfigError
 
 FORMAT = 'moe3d-protocols-1'
-UNKNOWN_PROTOCOL = 'protocol unknown'
 Item = TypeVar('Item')
 
 
