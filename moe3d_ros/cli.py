@@ -24,9 +24,10 @@ def installed_commands() -> list[Command]:
         from moe3d_engine.lab.commands import LAB_COMMANDS
         from moe3d_ros.tools.commands import demo
         from moe3d_ros.tools.commands import evaluate
+        from moe3d_ros.tools.commands import tables
 
         lab = {command.NAME: command for command in LAB_COMMANDS}
-        commands = [demo, *commands, *(lab | {evaluate.NAME: evaluate}).values()]
+        commands = [demo, *commands, *(lab | {evaluate.NAME: evaluate}).values(), tables]
     return commands
 
 

@@ -25,7 +25,6 @@ PLANS = (PREPROCESS, *GRAPHS)  # the weights' graphs, and what fits camera image
 MANIFEST_NAME = 'manifest.json'
 RUNTIMES = ('tensorrt', 'tensorrt_rtx')
 CHECKED, NOT_RUN = 'checked', 'built, not run'
-HARDWARE_COMPATIBILITIES = ('none', 'ampere+', 'same_sm')
 AMPERE = (8, 0)
 _DECODE_KEYS = ('likelihood', 'agree_tau', 'confidence_tau', 'gate_temperature', 'near_bias')
 _KEY_DIGITS = 16

@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for the report and its data; replaces an earlier report, but nothing else',
     )  # fmt: skip
     add_force(parser)
+    parser.add_argument(
+        '--all-metrics', action='store_true',
+        help='on posed views and offline bags also boundary figures of MoGe-2 and iBims-1, and '
+        'points in free space (twice the time)',
+    )  # fmt: skip
     for way in (evaluate_bag, evaluate_dataset, evaluate_views, evaluate_compare):
         way.add_arguments(parser)
 

@@ -112,6 +112,7 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
         depth_topic=args.depth_topic,
         pose_topic=args.pose_topic,
         frames=args.frames,
+        all_metrics=args.all_metrics,
         session=SessionConfig(
             WindowConfig(args.max_views, args.keyframe_interval),
             Thresholds(depth_max_m=DEPTH_MAX_M, **thresholds),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.cli.output import claim_report
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.lab.reports.facts import heading_of
 from moe3d_engine.lab.reports.markdown import markdown_table
 
 if TYPE_CHECKING:
@@ -22,20 +23,14 @@ if TYPE_CHECKING:
     from moe3d_engine.types import Float32Array
     from moe3d_engine.types import RawOutputs
 
-COLUMNS = {
-    'flying_pred': 'flying (own levels)',
-    'flying_gt': 'flying (true levels)',
-    'collapsed': 'no step',
-    'boundary_f1': 'SI-F1',
-    'abs_rel': 'AbsRel m',
-    'abs_rel_median': 'AbsRel',
-    'delta1': 'd<1.25',
-    'ece': 'ECE',
-    'retained': 'kept',
-    'retained_boundary': 'kept at steps',
-    'edge_chamfer_m': 'edge Chamfer m',
-    'near_surface': 'on a surface',
-}
+# What the table shows; the report has all.
+COLUMNS = (
+    'flying_pred', 'flying_gt', 'collapsed', 'boundary_f1', 'abs_rel', 'abs_rel_median', 'delta1',
+    'ece', 'retained', 'retained_boundary', 'edge_chamfer_m', 'near_surface',
+)  # fmt: skip
+MORE_COLUMNS = (
+    'boundary_f1_moge', 'dbe_accuracy_px', 'dbe_completeness_px', 'free_space_violation',
+)  # fmt: skip
 
 
 class Network(NamedTuple):
@@ -94,7 +89,7 @@ def execute(args: argparse.Namespace) -> int:
     runs: dict[str, ViewsRun] = {}
     for weights, network in networks.items():
         shown = tqdm((sets[i] for i in numbers), total=len(numbers), desc=weights, leave=False)
-        options = ViewsOptions(network.confidence_tau, args.retained, args.views)
+        options = ViewsOptions(network.confidence_tau, args.retained, args.views, args.all_metrics)
         configuration = describe(weights, network, args)
         runs[weights] = evaluate_views(network.predict, shown, options, configuration)
     figures = {weights: run.figures for weights, run in runs.items()}
@@ -181,11 +176,13 @@ def short_name(weights: str) -> str:
 
 def format_tables(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     """Return one table in Markdown per network, one row per method."""
+    found = {name for methods in figures.values() for row in methods.values() for name in row}
+    columns = [*COLUMNS, *(name for name in MORE_COLUMNS if name in found)]
     tables = []
     for weights, methods in figures.items():
         rows = [
-            [method, *(f'{row[key]:.3f}' if key in row else '' for key in COLUMNS)]
+            [method, *(f'{row[key]:.3f}' if key in row else '' for key in columns)]
             for method, row in methods.items()
         ]
-        tables.append(f'### {weights}\n' + markdown_table(['', *COLUMNS.values()], rows))
+        tables.append(f'### {weights}\n' + markdown_table(['', *map(heading_of, columns)], rows))
     return '\n\n'.join(tables)

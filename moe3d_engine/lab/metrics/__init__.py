@@ -11,7 +11,6 @@ from typing import Any
 
 from moe3d_engine.geometry.depth_edges import boundary_f1 as boundary_f1
 from moe3d_engine.lab.metrics.boundaries import boundary_f1_moge as boundary_f1_moge
-from moe3d_engine.lab.metrics.boundaries import boundary_recall as boundary_recall
 from moe3d_engine.lab.metrics.depth_metrics import depth_metrics as depth_metrics
 from moe3d_engine.lab.metrics.flying_points import flying_point_rate as flying_point_rate
 from moe3d_engine.lab.metrics.poses import relative_pose_auc as relative_pose_auc
@@ -21,6 +20,8 @@ _NEED_SCIPY = {
     'depth_boundary_errors': 'ibims',
     'edge_chamfer': 'edge_cloud',
     'f_score': 'reconstruction',
+    'free_space_violation': 'mapping',
+    'fuse_depth': 'mapping',
     'near_surface_share': 'edge_cloud',
     'reconstruction_metrics': 'reconstruction',
     'umeyama': 'reconstruction',

@@ -1,10 +1,10 @@
 """
-Sharpness of depth boundaries, as Depth Pro and MoGe-2 define it.
+Sharpness of depth boundaries as MoGe-2 defines it.
 
 A boundary lies between two pixels whose depths differ by more than a ratio. Pixels that are not
 finite or not above 0 are unknown. Where ground truth is unknown, no pair of pixels counts; where
 only the prediction is, the pair is no predicted boundary, so that a rejected pixel costs recall
-but not precision. (Depth Pro's own code knows no invalid pixels: there a hole is a boundary.)
+but not precision.
 """
 
 from __future__ import annotations
@@ -14,81 +14,13 @@ from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.depth_edges import check_maps
 from moe3d_engine.geometry.depth_edges import count_above
 from moe3d_engine.geometry.depth_edges import harmonic_mean
-from moe3d_engine.geometry.depth_edges import jumps
 from moe3d_engine.geometry.depth_edges import known_depth
-from moe3d_engine.geometry.depth_edges import RATIOS
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import Float64Array
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 STEPS = np.linspace(0.05, 0.25, 10)  # MoGe-2: ratio - 1
-MIN_ALPHA = 0.1  # a matting mask is foreground above it
-
-
-def boundary_recall(pred: Float32Array, mask: Float32Array | NDArray[np.bool_]) -> float:
-    """
-    Return Depth Pro's recall of the outline of a foreground.
-
-    Parameters
-    ----------
-    pred : (H, W) depth in any scale.
-    mask : (H, W) matting mask, alpha in [0, 1] or bool; the foreground is nearer than the rest.
-
-    Returns
-    -------
-    The share of outline at which the prediction jumps to the foreground, in [0, 1]. Predicted
-    boundaries are thinned first. Weighted over ratios and directions as in `boundary_f1`; a
-    direction without outline counts 0.
-
-    Raises
-    ------
-    ShapeError
-        If the maps are not of one shape (H, W).
-    """
-    check_maps(pred, mask)
-    foreground = mask > MIN_ALPHA
-    left, right = foreground[:, :-1], foreground[:, 1:]
-    top, bottom = foreground[:-1], foreground[1:]
-    outlines = (left & ~right, top & ~bottom, right & ~left, bottom & ~top)
-    recall = np.zeros(len(RATIOS))
-    for axis, ratio, outline in zip(
-        (1, 0, 1, 0), jumps(1 / known_depth(pred)), outlines, strict=True
-    ):
-        total = max(int(np.count_nonzero(outline)), 1)
-        for index, threshold in enumerate(RATIOS):
-            hit = thin_boundaries(ratio, threshold, axis) & outline
-            recall[index] += int(np.count_nonzero(hit)) / total / len(outlines)
-    return float(np.average(recall, weights=RATIOS))
-
-
-def thin_boundaries(ratio: Float64Array, threshold: float, axis: int) -> NDArray[np.bool_]:
-    """
-    Keep the largest ratio of each run of neighbours above a threshold, the first of equals.
-
-    Parameters
-    ----------
-    ratio : (h, w) ratios of neighbouring pixels.
-    threshold : ratios above belong to a run.
-    axis : along which runs extend: 1 = within a row, 0 = within a column.
-
-    Returns
-    -------
-    Mask of the shape of `ratio`.
-    """
-    rows = ratio if axis == 1 else ratio.T
-    above = rows > threshold
-    starts = above.copy()
-    starts[:, 1:] &= ~above[:, :-1]
-    run = np.cumsum(starts)[above.ravel()] - 1  # of each ratio above
-    value = rows[above]
-    order = np.lexsort((-value, run))  # stable: the first of equals comes first
-    first = np.searchsorted(run, np.arange(np.count_nonzero(starts)))  # runs are in order
-    kept = np.zeros(rows.size, np.bool_)
-    kept[np.flatnonzero(above)[order[first]]] = True
-    thin = kept.reshape(rows.shape)
-    return thin if axis == 1 else thin.T
 
 
 def boundary_f1_moge(

@@ -46,29 +46,6 @@ def depth_edge_mask(depth: Float32Array, rtol: float, size_px: int = 3) -> NDArr
     return depth_edge_score(depth, size_px) > rtol
 
 
-def disparity_edge_mask(depth: Float32Array, ltol: float) -> NDArray[np.bool_]:
-    """
-    Return where disparity bends up and down within 3x3 pixels, as it does across a step.
-
-    Parameters
-    ----------
-    depth : as for `depth_edge_score`.
-    ltol : share of its disparity by which a pixel departs from the mean around it, both ways.
-
-    Returns
-    -------
-    (..., H, W), False where depth is unknown. It is `depth_map_edge` of utils3d with `ltol`. A
-    plane has none at any slant, since its disparity is linear.
-    """
-    disparity = 1 / _known(depth)
-    around = np.stack(_shifted(disparity, 3))
-    known = np.isfinite(around)
-    mean = np.where(known, around, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    lowest, highest = _extremes((disparity - mean) / disparity, 3)
-    edge: NDArray[np.bool_] = np.isfinite(disparity) & (highest > ltol) & (lowest < -ltol)
-    return edge
-
-
 def depth_aliasing_mask(depth: Float32Array, rtol: float = ALIASING) -> NDArray[np.bool_]:
     """
     Return where depth is near neither the farthest nor the nearest of the 3x3 pixels around.

@@ -1,38 +1,24 @@
 """
-What flying points do to a robot's map: a fused surface, free space, a costmap.
+What flying points do to a robot's map: a fused surface, and points in free space.
 
-Constants are those of others where there are any: Depth Anything 3's benchmark for fusion, Nav2's
-obstacle layer for heights and cells.
+Constants of fusion are those of Depth Anything 3's benchmark, cells are those of Nav2's costmaps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import label
 
 VOXEL_M = 4 / 512  # DA3, 7-Scenes; other scenes need other voxels
 TRUNCATION_VOXELS = 5.12  # .04 m at that voxel
 FREE_MARGIN = 0.03  # of the depth; a point must lie this far before the surface to violate
-CELL_M = 0.05
-OBSTACLE_HEIGHTS_M = (0.1, 2.0)  # above the floor; Nav2 takes 0 to 2, and 0 would be the floor
-DENOISE_CELLS = 2  # least group of Nav2's denoise layer, eight neighbours
-
-
-class CostmapErrors(NamedTuple):
-    """Shares of the cells that the truth sees."""
-
-    false_positive: float  # occupied by the prediction, of the cells that are free
-    false_negative: float  # free in the prediction, of the cells that are occupied
+CELL_M = 0.05  # Nav2's costmaps
 
 
 def fuse_depth(
@@ -108,49 +94,6 @@ def free_space_violation(
     return float(np.mean(measured[known] - z[known] > margin[known])) if known.any() else np.nan
 
 
-def costmap_errors(
-    points_floor: Float64Array, gt_points_floor: Float64Array, *, denoise: bool = False
-) -> CostmapErrors:
-    """
-    Compare the obstacles that two clouds put on a floor plan of 5 cm cells.
-
-    Parameters
-    ----------
-    points_floor, gt_points_floor : (N, 3), (M, 3) in metres, z up, the floor at z = 0.
-    denoise : whether to drop single occupied cells of the prediction, as Nav2's denoise layer.
-
-    Returns
-    -------
-    CostmapErrors
-        Judged on the cells in which the truth has any point, floor included; NaN without such.
-    """
-    _check_points(points_floor)
-    _check_points(gt_points_floor)
-    both = np.concatenate([points_floor, gt_points_floor])[:, :2]
-    origin = np.floor(both.min(0) / CELL_M).astype(np.int64)
-    shape = tuple(np.floor(both.max(0) / CELL_M).astype(np.int64) - origin + 1)
-
-    def cells(points: Float64Array) -> NDArray[np.bool_]:
-        grid = np.zeros(shape, bool)
-        grid[tuple((np.floor(points[:, :2] / CELL_M).astype(np.int64) - origin).T)] = True
-        return grid
-
-    low, high = OBSTACLE_HEIGHTS_M
-    occupied, occupied_gt = (
-        cells(points[(points[:, 2] >= low) & (points[:, 2] <= high)])
-        for points in (points_floor, gt_points_floor)
-    )
-    if denoise:
-        groups, _ = label(occupied, structure=np.ones((3, 3)))
-        occupied &= np.bincount(groups.ravel())[groups] >= DENOISE_CELLS
-    free_gt = cells(gt_points_floor) & ~occupied_gt
-
-    def share(wrong: NDArray[np.bool_], judged: NDArray[np.bool_]) -> float:
-        return float(wrong[judged].mean()) if judged.any() else float('nan')
-
-    return CostmapErrors(share(occupied, free_gt), share(~occupied, occupied_gt))
-
-
 def _world_points(
     depth_m: Float32Array, intrinsics: Float64Array, cam_from_world: Float64Array
 ) -> Float64Array:
@@ -179,11 +122,3 @@ def _look_up(
     values = depth_m[rows[inside], columns[inside]].astype(np.float64)
     measured[front[inside]] = np.where(np.isfinite(values) & (values > 0), values, np.nan)
     return measured, z
-
-
-def _check_points(points: Float64Array) -> None:
-    """Raise ShapeError unless `points` is a finite, not empty (N, 3)."""
-    if points.ndim != 2 or points.shape[1] != 3 or not len(points):
-        raise ShapeError(f'A cloud has shape (N, 3) with N >= 1; got {points.shape}.')
-    if not np.isfinite(points).all():
-        raise ShapeError('A cloud holds NaN or Inf. Leave out pixels without depth first.')

@@ -15,7 +15,6 @@ from typing import TypeVar
 from moe3d_engine.errors import ConfigError
 
 FORMAT = 'moe3d-protocols-1'
-UNKNOWN_PROTOCOL = 'protocol unknown'
 Item = TypeVar('Item')
 
 
@@ -29,7 +28,7 @@ class PublishedRow:
     dataset : the data set.
     method : name of the method.
     protocol : name of the protocol of this data set, or words for another or an unknown one.
-    figures : by the names of `record.DIRECTIONS`; those that the source lacks are absent.
+    figures : by the names of `reports.facts.FACTS`; those that the source lacks are absent.
     source : where the figures were read.
     cautions : what to know before comparing.
     """
@@ -81,9 +80,7 @@ class Protocol:
     sequences : the sequences judged; None = all that are there.
     frames : which frames of them.
     alignment : `umeyama`, `scale_shift_cut3r`, or of depth `median`, `scale`, `scale_shift`.
-    metrics : the figures of its table, by the names of `record.DIRECTIONS`.
-    aggregation : `sequences`, the plain mean over sequences, or `pixels`, the mean weighted by
-        valid pixels.
+    metrics : the figures of its table, by the names of `reports.facts.FACTS`.
     cautions : what to know before comparing.
     published : rows of other methods under this protocol.
     depth_kind : see `datasets.seven_scenes.SevenScenes`.
@@ -105,7 +102,6 @@ class Protocol:
     frames: FrameRule
     alignment: str
     metrics: tuple[str, ...]
-    aggregation: str
     cautions: tuple[str, ...]
     published: tuple[PublishedRow, ...] = ()
     depth_kind: str = 'registered'

@@ -12,15 +12,9 @@ from typing import NamedTuple
 
 from moe3d_engine.lab.protocols.catalogue import Protocol
 from moe3d_engine.lab.protocols.catalogue import PublishedRow
+from moe3d_engine.lab.reports.facts import heading_of
 from moe3d_engine.lab.reports.markdown import markdown_table
 
-HEADINGS = {
-    'acc_mean': 'Acc', 'acc_median': 'Acc med.', 'comp_mean': 'Comp', 'comp_median': 'Comp med.',
-    'nc_mean': 'NC', 'nc_median': 'NC med.', 'f_score': 'F', 'tsdf_precision': 'Precision',
-    'abs_rel': 'AbsRel', 'sq_rel': 'SqRel', 'rmse': 'RMSE',
-    'log_rmse': 'logRMSE', 'delta1': 'd < 1.25', 'delta2': 'd < 1.25^2', 'delta3': 'd < 1.25^3',
-    'ate_rmse_m': 'ATE m', 'rpe_translation_rmse_m': 'RPE m', 'rpe_rotation_rmse_deg': 'RPE deg',
-}  # fmt: skip
 OURS = 'this run'
 TEX_SPECIAL = str.maketrans({c: f'\\{c}' for c in '&%$#_{}'} | {'<': '$<$', '^': r'\^{}'})
 
@@ -78,7 +72,7 @@ def write_tables(folder: Path, protocol: Protocol, rows: Sequence[Row]) -> None:
 
 def format_table(protocol: Protocol, rows: Sequence[Row]) -> str:
     """Return the table in Markdown with sources and cautions below it."""
-    headings = [HEADINGS[name] for name in protocol.metrics]
+    headings = [heading_of(name) for name in protocol.metrics]
     cells = []
     notes = list(dict.fromkeys((row.source, row.cautions) for row in rows if row.source != OURS))
     for row in rows:
@@ -98,7 +92,7 @@ def format_table(protocol: Protocol, rows: Sequence[Row]) -> str:
 
 def _tex(protocol: Protocol, rows: Sequence[Row]) -> str:
     """Return a LaTeX tabular; rows that do not compare come as comments."""
-    headings = [HEADINGS[name].translate(TEX_SPECIAL) for name in protocol.metrics]
+    headings = [heading_of(name).translate(TEX_SPECIAL) for name in protocol.metrics]
     lines = [
         f'% {protocol.dataset} {protocol.name}: {protocol.reference}',
         r'\begin{tabular}{l' + 'r' * len(headings) + '}',

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import math
 
 from moe3d_engine.errors import InputError
-from moe3d_engine.lab.reports.record import DIRECTIONS
+from moe3d_engine.lab.reports.facts import FACTS
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import PUBLISHED
@@ -79,8 +79,9 @@ def compare_records(
         )
     names = [
         name
-        for name in DIRECTIONS
-        if any(_value(pair[0], name) and _value(pair[1], name) for pair in pairs)
+        for name, facts in FACTS.items()
+        if facts.direction
+        and any(_value(pair[0], name) and _value(pair[1], name) for pair in pairs)
     ]
     return [_compare(name, pairs) for name in names]
 
@@ -116,7 +117,7 @@ def _compare(name: str, pairs: list[tuple[Figures, Figures]]) -> Comparison:
     a, b = (totals[:, 0] / totals[:, 1]).tolist()
     differences = _resampled_differences(values)
     low, high = np.quantile(differences, TAILS).tolist()
-    verdict = verdict_of(low, high, DIRECTIONS[name])
+    verdict = verdict_of(low, high, FACTS[name].direction)
     return Comparison(name, a, b, low, high, verdict, len(values))
 
 

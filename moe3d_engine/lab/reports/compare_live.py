@@ -19,6 +19,7 @@ from moe3d_engine.lab.reports.compare import Comparison
 from moe3d_engine.lab.reports.compare import SEED
 from moe3d_engine.lab.reports.compare import TAILS
 from moe3d_engine.lab.reports.compare import verdict_of
+from moe3d_engine.lab.reports.facts import direction_of
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.types import Float64Array
 import numpy as np
@@ -31,12 +32,11 @@ Repeats = list[Float64Array]  # the samples of each repeat in the order of time
 
 
 class _Series(NamedTuple):
-    """Samples by repeat, the figures that are made of them, and which side is better."""
+    """Samples by repeat, and the figures that are made of them."""
 
     samples: Callable[[EvaluationRecord], Repeats]
     names: tuple[str, ...]
     figures: Callable[[Float64Array], Float64Array]  # samples (N,) to one figure per name
-    direction: int
 
 
 def compare_live(a: EvaluationRecord, b: EvaluationRecord) -> list[Comparison]:
@@ -80,7 +80,7 @@ def _compare(series: _Series, a: EvaluationRecord, b: EvaluationRecord) -> Itera
         low, high = np.quantile(np.subtract(drawn[1], drawn[0]), TAILS, axis=0)
     for name, *figures in zip(series.names, *values, low, high, strict=True):
         ours, theirs, least, most = map(float, figures)
-        verdict = verdict_of(least, most, series.direction)
+        verdict = verdict_of(least, most, direction_of(name))
         yield Comparison(name, ours, theirs, least, most, verdict, number)
 
 
@@ -145,10 +145,9 @@ SERIES = (
         _latencies_ms,
         ('latency_p50_ms', 'latency_p95_ms', 'latency_p99_ms', 'latency_max_ms'),
         lambda values: np.percentile(values, (50, 95, 99, 100)),
-        -1,
     ),
-    _Series(_dropped, ('dropped',), _mean, -1),
-    _Series(_of_repeats('rate_hz'), ('rate_hz',), _mean, +1),
-    _Series(_usage('cpu_percent'), ('cpu_percent',), _mean, -1),
-    _Series(_of_repeats('rss_mb_max'), ('rss_mb_max',), lambda x: np.array([np.max(x)]), -1),
+    _Series(_dropped, ('dropped',), _mean),
+    _Series(_of_repeats('rate_hz'), ('rate_hz',), _mean),
+    _Series(_usage('cpu_percent'), ('cpu_percent',), _mean),
+    _Series(_of_repeats('rss_mb_max'), ('rss_mb_max',), lambda x: np.array([np.max(x)])),
 )

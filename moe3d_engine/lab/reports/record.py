@@ -18,19 +18,6 @@ from moe3d_engine.errors import InputError
 FORMAT = 'moe3d-evaluation-1'
 PUBLISHED = 'published'  # the method that is the product itself
 
-# Whether a larger figure is better (+1) or worse (-1); figures that are neither are not here.
-DIRECTIONS: Mapping[str, int] = {
-    'abs_rel': -1, 'abs_rel_median': -1, 'sq_rel': -1, 'rmse': -1, 'log_rmse': -1,
-    'delta1': +1, 'delta2': +1, 'delta3': +1,
-    'boundary_f1': +1, 'boundary_f1_moge': +1, 'dbe_accuracy_px': -1, 'dbe_completeness_px': -1,
-    'flying_gt': -1, 'flying_pred': -1, 'collapsed': -1, 'edge_chamfer_m': -1,
-    'near_surface': +1, 'aliased': -1, 'retained': +1, 'retained_boundary': +1,
-    'acc_mean': -1, 'acc_median': -1, 'comp_mean': -1, 'comp_median': -1,
-    'nc_mean': +1, 'nc_median': +1, 'f_score': +1, 'ate_rmse_m': -1,
-    'rpe_translation_rmse_m': -1, 'rpe_rotation_rmse_deg': -1, 'auc30': +1,
-    'tsdf_precision': +1, 'free_space_violation': -1, 'costmap_false_positive': -1, 'ece': -1,
-}  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Figures:

@@ -8,6 +8,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from moe3d_engine.lab.reports.facts import direction_of
+from moe3d_engine.lab.reports.facts import FACTS
 from moe3d_engine.lab.reports.figures import draw_cloud
 from moe3d_engine.lab.reports.figures import draw_frame
 from moe3d_engine.lab.reports.figures import draw_frames
@@ -20,50 +22,12 @@ from moe3d_engine.lab.reports.html import flatten
 from moe3d_engine.lab.reports.html import images
 from moe3d_engine.lab.reports.html import page
 from moe3d_engine.lab.reports.html import table
-from moe3d_engine.lab.reports.record import DIRECTIONS
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
 
 MAX_NAMED = 20  # dropped frames of one reason on the page
 ARROWS = {+1: ' ↑', -1: ' ↓', 0: ''}  # the better side
-MEANINGS = {
-    'abs_rel': 'mean |d - g| / g, metres as they are',
-    'abs_rel_median': 'the same after one median scale',
-    'sq_rel': 'mean (d - g)² / g',
-    'rmse': 'root of the mean squared error of depth, in metres',
-    'log_rmse': 'root of the mean squared error of log depth',
-    'delta1': 'share of pixels whose ratio to the truth is below 1.25',
-    'delta2': 'the same below 1.25²',
-    'delta3': 'the same below 1.25³',
-    'boundary_f1': "Depth Pro's scale-invariant F1 of depth boundaries",
-    'boundary_f1_moge': "MoGe-2's F1 of depth boundaries",
-    'dbe_accuracy_px': 'iBims-1: distance of predicted edges to true ones, in pixels',
-    'dbe_completeness_px': 'iBims-1: distance of true edges to predicted ones, in pixels',
-    'flying_gt': 'share of judged boundary pixels that lie between the true surfaces',
-    'flying_pred': "share that lies between the prediction's own two surfaces",
-    'collapsed': 'share of boundary pixels where the prediction shows no step',
-    'edge_chamfer_m': 'Chamfer distance of the points at boundary pixels, scaled, in metres',
-    'near_surface': 'share of these points that lie within 2 % of their depth of a true one',
-    'aliased': 'share of published pixels between the depths of their neighbours, by 3 % at least',
-    'retained': 'share of pixels that are published',
-    'retained_boundary': 'share of boundary pixels that are published',
-    'acc_mean': 'mean distance of predicted points to the true ones',
-    'acc_median': 'median distance of predicted points to the true ones',
-    'comp_mean': 'mean distance of true points to the predicted ones',
-    'comp_median': 'median distance of true points to the predicted ones',
-    'nc_mean': 'mean agreement of normals, 1 = equal',
-    'nc_median': 'median agreement of normals',
-    'f_score': 'harmonic mean of precision and recall of points within a distance',
-    'ate_rmse_m': 'error of positions after one similarity, in metres',
-    'rpe_translation_rmse_m': 'error of the way from frame to frame, in metres',
-    'rpe_rotation_rmse_deg': 'error of the turn from frame to frame, in degrees',
-    'auc30': 'area under the accuracy of relative poses up to 30 degrees',
-    'tsdf_precision': 'share of the fused surface that lies near the true one',
-    'free_space_violation': 'share of points that stand in space known to be free',
-    'costmap_false_positive': 'share of free cells of a floor plan that are called occupied',
-    'ece': 'expected calibration error of the boundary confidence, nothing rejected',
-}
 
 
 def write_report(
@@ -125,7 +89,7 @@ def _summary(record: EvaluationRecord) -> str:
     """Return the figures by method with their times, those of the sequence, and what they are."""
     summary = record.summary()
     found = list(dict.fromkeys(name for figures in summary.values() for name in figures))
-    names = [n for n in DIRECTIONS if n in found] + [n for n in found if n not in DIRECTIONS]
+    names = [n for n in FACTS if n in found] + [n for n in found if n not in FACTS]
     milliseconds = record.timings.get('median_ms', {})
     times = ['ms'] if any(method in milliseconds for method in summary) else []
     rows = [
@@ -137,7 +101,7 @@ def _summary(record: EvaluationRecord) -> str:
     if record.sequence:
         rows = [[_with_arrow(name), cell(value)] for name, value in record.sequence.items()]
         html += table(['whole sequence', ''], rows)
-    known = {n: MEANINGS[n] for n in dict.fromkeys([*names, *record.sequence]) if n in MEANINGS}
+    known = {n: _meaning(n) for n in dict.fromkeys([*names, *record.sequence]) if n in FACTS}
     if times:
         known['ms'] = 'median time of a method on one frame, in milliseconds'
     note = '<p class="note">↑ more is better, ↓ less is better.</p>' if known else ''
@@ -146,7 +110,13 @@ def _summary(record: EvaluationRecord) -> str:
 
 def _with_arrow(name: str) -> str:
     """Return the name of a figure with its better side."""
-    return name + ARROWS[DIRECTIONS.get(name, 0)]
+    return name + ARROWS[direction_of(name)]
+
+
+def _meaning(name: str) -> str:
+    """Return what a figure means, with its unit."""
+    facts = FACTS[name]
+    return f'{facts.meaning}, in {facts.unit}' if facts.unit else facts.meaning
 
 
 def _counts(record: EvaluationRecord) -> str:

@@ -74,6 +74,7 @@ class BagRunOptions:
         = all.
     session : window, thresholds and the source of metres.
     baselines : whether the classic filters are judged beside.
+    all_metrics : see WindowTruth.
     """
 
     bag: Path
@@ -90,6 +91,7 @@ class BagRunOptions:
         default_factory=lambda: SessionConfig(thresholds=Thresholds(depth_max_m=DEPTH_MAX_M))
     )
     baselines: bool = True
+    all_metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +188,11 @@ class _BagJudge:
         self._camera = CameraIntake(
             compressed=compressed, rectified=is_rectified_topic(topics.camera.image) or None
         )
-        self._judge = FrameJudge(engine.spec.confidence_tau, baselines=options.baselines)
+        self._judge = FrameJudge(
+            engine.spec.confidence_tau,
+            baselines=options.baselines,
+            all_metrics=options.all_metrics,
+        )
         self._map = MapJudge()
         self._stages_ms: dict[str, list[float]] = {}
         self._shown = WorstFrames()

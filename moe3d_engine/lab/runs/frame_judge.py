@@ -26,10 +26,14 @@ class FrameJudge:
     ----------
     confidence_tau : the relative error within which the boundary confidence calls depth right.
     baselines : whether the classic filters are judged beside.
+    all_metrics : see WindowTruth.
     """
 
-    def __init__(self, confidence_tau: float, *, baselines: bool = True) -> None:
+    def __init__(
+        self, confidence_tau: float, *, baselines: bool = True, all_metrics: bool = False
+    ) -> None:
         self._with_baselines = baselines
+        self._all_metrics = all_metrics
         self._tau = confidence_tau
         self._diagrams: list[Reliability] = []
         self.milliseconds: dict[str, list[float]] = {}  # of each baseline
@@ -59,7 +63,7 @@ class FrameJudge:
         if self._with_baselines:
             maps |= self._baselines(result, in_range)
         metric = result.scale.metric
-        window = WindowTruth(truth[None], result.intrinsics)
+        window = WindowTruth(truth[None], result.intrinsics, all_metrics=self._all_metrics)
         return {name: window.judge(values[None], metric=metric) for name, values in maps.items()}
 
     def reliability(self) -> Reliability | None:

@@ -50,11 +50,13 @@ class ViewsOptions:
     confidence_tau : what the network's boundary confidence speaks of.
     retained : share of each window's pixels that every removal keeps.
     num_views : the first so many of each set are a window.
+    all_metrics : see WindowTruth.
     """
 
     confidence_tau: float
     retained: float = 0.95
     num_views: int = 3
+    all_metrics: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,7 +119,9 @@ class _ViewsJudge:
         """Reconstruct the first views of a set and judge what each method leaves."""
         num_views = self._options.num_views
         images, intrinsics = item.rgb[:num_views], item.intrinsics[:num_views]
-        truth = WindowTruth(judged_depth(item, num_views), intrinsics)
+        truth = WindowTruth(
+            judged_depth(item, num_views), intrinsics, all_metrics=self._options.all_metrics
+        )
         for values in (images, truth.depth, intrinsics):
             self._digest.update(np.ascontiguousarray(values).tobytes())
         raw = predict(to_network(images))

@@ -137,10 +137,11 @@ def test_evaluation_prints_a_table_per_network(
     weights = str(folder / 'mixture' / 'weights.safetensors')
     data = ['--data', str(folder / 'data'), '--sets', '1', '--views', '1']
 
-    assert main(['evaluate', weights, *data, '--image-hw', *map(str, HW)]) == 0
+    assert main(['evaluate', weights, *data, '--all-metrics', '--image-hw', *map(str, HW)]) == 0
 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f'### {weights}'
+    assert 'MoGe F1 | DBE acc [px] | DBE comp [px] | in free space' in lines[1]
     assert {'| published', '| best plane'} <= {line[: line.index(' |', 1)] for line in lines[3:]}
 
 

@@ -8,8 +8,6 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.depth_edges import boundary_f1
 from moe3d_engine.lab.metrics.boundaries import boundary_f1_moge
-from moe3d_engine.lab.metrics.boundaries import boundary_recall
-from moe3d_engine.lab.metrics.boundaries import thin_boundaries
 import numpy as np
 import pytest
 
@@ -33,32 +31,6 @@ def test_f1_equals_depth_pro(case: str) -> None:
     assert score == pytest.approx(golden[f'{case}__SI_boundary_F1'], abs=1e-9)
 
 
-@pytest.mark.parametrize('case', CASES)
-def test_recall_equals_depth_pro(case: str) -> None:
-    golden = np.load(GOLDEN / 'depthpro_boundary.npz', allow_pickle=False)
-
-    score = boundary_recall(golden[f'{case}__pred'], golden[f'{case}__mask'])
-
-    assert score == pytest.approx(golden[f'{case}__SI_boundary_Recall'], abs=1e-9)
-
-
-@pytest.mark.parametrize(('axis', 'name'), [(1, 'nms_horizontal'), (0, 'nms_vertical')])
-def test_thinning_equals_depth_pro(axis: int, name: str) -> None:
-    golden = np.load(GOLDEN / 'depthpro_nms.npz', allow_pickle=False)
-
-    thin = thin_boundaries(golden['ratio'], float(golden['threshold']), axis)
-
-    np.testing.assert_array_equal(thin, golden[name])
-
-
-def test_thinning_keeps_the_first_of_equals_and_ends_runs_at_the_border() -> None:
-    ratio = np.array([[1.0, 1.2, 1.3, 1.3, 1.0, 1.2], [1.2, 1.0, np.nan, 1.3, 1.4, 1.5]])
-
-    thin = thin_boundaries(ratio, 1.1, axis=1)
-
-    np.testing.assert_array_equal(thin, [[0, 0, 1, 0, 0, 1], [1, 0, 0, 0, 0, 1]])
-
-
 @pytest.mark.parametrize('case', ['identical', 'blur_s1'])
 @pytest.mark.parametrize('radius', [1, 2, 3])
 def test_f1_equals_moge(case: str, radius: int) -> None:
@@ -75,7 +47,6 @@ def test_scale_does_not_matter() -> None:
 
     assert boundary_f1(3.7 * gt, gt) == 1.0
     assert boundary_f1_moge(3.7 * gt, gt, np.ones(gt.shape, bool), 2) == 1.0
-    assert boundary_recall(3.7 * gt, gt < 3) == 1.0
 
 
 def test_flat_prediction_scores_nothing() -> None:
@@ -83,7 +54,6 @@ def test_flat_prediction_scores_nothing() -> None:
 
     assert boundary_f1(np.ones_like(gt), gt) == 0.0
     assert boundary_f1_moge(np.ones_like(gt), gt, np.ones(gt.shape, bool), 1) == 0.0
-    assert boundary_recall(np.ones_like(gt), gt < 3) == 0.0
 
 
 @pytest.mark.parametrize('unknown', [np.nan, np.inf, -np.inf, 0.0, -1.0])
@@ -119,7 +89,6 @@ def test_rejected_boundary_costs_recall_but_not_precision(unknown: float) -> Non
     expected = 2 * precision * recall / (precision + recall)
 
     assert boundary_f1(pred, gt) == pytest.approx(expected)
-    assert boundary_recall(pred, gt < 3) == pytest.approx(recall)
 
 
 def test_wrong_shapes_and_radius_are_refused() -> None:
@@ -128,8 +97,6 @@ def test_wrong_shapes_and_radius_are_refused() -> None:
 
     with pytest.raises(ShapeError, match='one view at a time'):
         boundary_f1(depth[None], depth[None])
-    with pytest.raises(ShapeError, match=r'\(4, 4\)'):
-        boundary_recall(depth, mask[:, :4])
     with pytest.raises(ShapeError, match='5 x 5'):
         boundary_f1_moge(depth, depth, mask, 2)
     with pytest.raises(ConfigError, match='radius'):

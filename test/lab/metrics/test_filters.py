@@ -17,7 +17,6 @@ from moe3d_engine.lab.metrics.filters import da3_score
 from moe3d_engine.lab.metrics.filters import depth_aliasing_mask
 from moe3d_engine.lab.metrics.filters import depth_edge_mask
 from moe3d_engine.lab.metrics.filters import depth_edge_score
-from moe3d_engine.lab.metrics.filters import disparity_edge_mask
 from moe3d_engine.lab.metrics.filters import keep_at
 from moe3d_engine.lab.metrics.filters import radius_outliers
 from moe3d_engine.lab.metrics.filters import ror_score
@@ -37,27 +36,6 @@ def test_depth_edges_equal_utils3d(name: str, size_px: int, rtol: float) -> None
     mask = depth_edge_mask(golden[name], rtol, size_px)
 
     np.testing.assert_array_equal(mask, golden[f'{name}__edge_rtol{rtol}_k{size_px}'])
-
-
-@pytest.mark.parametrize('name', ['depth', 'depth_blur'])
-def test_disparity_edges_equal_utils3d(name: str) -> None:
-    golden = np.load(GOLDEN / 'utils3d_edge_masks.npz', allow_pickle=False)
-
-    mask = disparity_edge_mask(golden[name], 0.05)
-
-    np.testing.assert_array_equal(mask, golden[f'{name}__edge_ltol0.05'])
-
-
-def test_slanted_plane_has_no_disparity_edge_and_a_step_has_one_on_both_sides() -> None:
-    plane = np.broadcast_to(1 / np.linspace(0.2, 1.0, 12), (9, 12)).copy()
-    assert not disparity_edge_mask(plane, 0.05)[:, 1:-1].any()
-
-    step = np.full((9, 12), 2.0)
-    step[:, 6:] = 4.0
-    step[4, 2] = np.nan
-    edge = disparity_edge_mask(step, 0.05)
-    np.testing.assert_array_equal(np.flatnonzero(edge.all(axis=0)), [5, 6])
-    assert not edge[4, 2]
 
 
 def test_windows_of_an_even_side_are_refused() -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 NAMES = (
-    'boundary_f1', 'boundary_f1_moge', 'boundary_recall', 'depth_boundary_errors', 'depth_metrics',
-    'edge_chamfer', 'f_score', 'flying_point_rate', 'near_surface_share',
+    'boundary_f1', 'boundary_f1_moge', 'depth_boundary_errors', 'depth_metrics', 'edge_chamfer',
+    'f_score', 'flying_point_rate', 'free_space_violation', 'fuse_depth', 'near_surface_share',
     'reconstruction_metrics', 'relative_pose_auc', 'trajectory_errors', 'umeyama',
 )  # fmt: skip
 

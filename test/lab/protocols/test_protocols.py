@@ -12,15 +12,14 @@ from moe3d_engine.geometry.cameras import scale_intrinsics
 from moe3d_engine.lab.protocols.catalogue import FrameRule
 from moe3d_engine.lab.protocols.catalogue import load_protocols
 from moe3d_engine.lab.protocols.catalogue import Protocol
-from moe3d_engine.lab.protocols.catalogue import UNKNOWN_PROTOCOL
 from moe3d_engine.lab.protocols.maps import cubic_weights
 from moe3d_engine.lab.protocols.maps import linear_weights
 from moe3d_engine.lab.protocols.maps import resize_map
 from moe3d_engine.lab.protocols.maps import sample_map
 from moe3d_engine.lab.protocols.table import format_table
-from moe3d_engine.lab.protocols.table import HEADINGS
 from moe3d_engine.lab.protocols.table import table_rows
 from moe3d_engine.lab.protocols.table import write_tables
+from moe3d_engine.lab.reports.facts import FACTS
 import numpy as np
 import pytest
 
@@ -43,7 +42,7 @@ def test_protocol_states_what_its_task_needs(protocol: Protocol) -> None:
     }[protocol.task]
 
     assert all(getattr(protocol, name) is not None for name in needed)
-    assert set(protocol.metrics) <= set(HEADINGS)
+    assert set(protocol.metrics) <= set(FACTS)
     assert protocol.cautions
     assert set(protocol.frames.counts) <= set(protocol.sequences or ())
     for row in protocol.published:
@@ -70,7 +69,7 @@ def test_one_method_has_one_row_per_protocol_and_rows_without_a_protocol_stay_ap
         assert 'MoE3D' not in methods
 
     moe3d = [row for row in load_protocols().elsewhere if row.method == 'MoE3D']
-    assert {row.protocol for row in moe3d} == {UNKNOWN_PROTOCOL}
+    assert {row.protocol for row in moe3d} == {'protocol unknown'}
     assert {row.dataset: row.figures['acc_mean'] for row in moe3d} == {
         '7scenes': 0.035, 'nrgbd': 0.055,
     }  # fmt: skip

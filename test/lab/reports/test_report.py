@@ -6,13 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from moe3d_engine.lab.reports.figures import draw_frame
-from moe3d_engine.lab.reports.record import DIRECTIONS
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
 from moe3d_engine.lab.reports.record import read_record
-from moe3d_engine.lab.reports.report import MEANINGS
 from moe3d_engine.lab.reports.report import write_report
 from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
@@ -103,10 +101,6 @@ def test_report_is_self_contained_and_complete(tmp_path: Path) -> None:
     assert read_record(path.with_name('evaluation.json')).counts()['in'] == 5
     for name in ('report', 'frames', 'frame-0', 'cloud', 'reliability', 'latency'):
         assert path.with_name(f'{name}.png').read_bytes().startswith(b'\x89PNG'), name
-
-
-def test_every_figure_of_a_record_is_explained() -> None:
-    assert set(DIRECTIONS) <= set(MEANINGS)
 
 
 def test_key_of_a_frame_is_no_formula(tmp_path: Path) -> None:

@@ -146,10 +146,13 @@ def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     command.add_arguments(parser)
     args = parser.parse_args(['--bag', str(write_bag(tmp_path / 'bag', count=2))])
     args.weights, args.out, args.json = ['moe3d-small'], tmp_path / 'out', False
+    args.all_metrics = True
 
     assert command.execute(args) == 0
 
-    assert '2 frames in, 2 published' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert '2 frames in, 2 published' in printed
+    assert 'free_space_violation' in printed
     assert (tmp_path / 'out' / 'report.html').stat().st_size > 10_000
 
 
