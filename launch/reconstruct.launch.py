@@ -20,8 +20,8 @@ from launch_ros.actions import Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
+from moe3d_ros.arguments.params_file import read_params_file
 from moe3d_ros.fastdds_profile import fast_dds_environment
-from moe3d_ros.params_file import read_params_file
 
 CONFIG = Path(__file__).resolve().parent.parent / 'config'
 

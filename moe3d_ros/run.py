@@ -14,12 +14,12 @@ import threading
 from moe3d_engine.backend import Backend
 from moe3d_engine.backends.open import open_backend as open_engine_backend
 from moe3d_engine.errors import ConfigError
+from moe3d_ros.arguments.overrides import check_overrides
+from moe3d_ros.arguments.ros_errors import ros_errors_in_one_line
 from moe3d_ros.fastdds_profile import shared_memory_troubles
 from moe3d_ros.fastdds_profile import use_shipped_profile
 from moe3d_ros.logs import engine_logs_to
 from moe3d_ros.node import Moe3dNode
-from moe3d_ros.ros_arguments import check_overrides
-from moe3d_ros.ros_arguments import ros_errors_in_one_line
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.executors import SingleThreadedExecutor

@@ -103,7 +103,7 @@ def _receive(
     topic: str, reliability: str, sender: subprocess.Popen[bytes], count: int
 ) -> list[float]:
     """Return the latency in ms of each message, until all are there or the sender has ended."""
-    from moe3d_ros.ros_arguments import ros_errors_in_one_line
+    from moe3d_ros.arguments.ros_errors import ros_errors_in_one_line
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import Image

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip('yaml')
 
-from moe3d_ros.params_file import read_params_file
+from moe3d_ros.arguments.params_file import read_params_file
 from moe3d_ros.share import share_file
 
 FILE = """

@@ -20,7 +20,7 @@ def plain_node(name: str) -> Iterator[Node]:
     ConfigError
         If the environment of ROS, or a name that the block uses, is not valid.
     """
-    from moe3d_ros.ros_arguments import ros_errors_in_one_line
+    from moe3d_ros.arguments.ros_errors import ros_errors_in_one_line
     import rclpy
 
     context = rclpy.Context()

@@ -14,10 +14,10 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
+from moe3d_ros.arguments.overrides import check_overrides
+from moe3d_ros.arguments.ros_errors import ros_errors_in_one_line
 from moe3d_ros.parameters import declare_parameters
 from moe3d_ros.parameters import undeclared_overrides
-from moe3d_ros.ros_arguments import check_overrides
-from moe3d_ros.ros_arguments import ros_errors_in_one_line
 from moe3d_ros.tools.bags.plain_node import plain_node
 from moe3d_ros.tools.ros_doctor import topic_checks
 import rclpy

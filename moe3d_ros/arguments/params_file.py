@@ -25,22 +25,43 @@ def read_params_file(path: Path, node: str) -> dict[str, ParameterValue]:
     ConfigError
         If there is no such file, or it is no parameter file.
     """
+    values: dict[str, ParameterValue] = {}
+    for pattern, parameters in read_sections(path):
+        if is_meant(pattern, node):
+            values |= parameters
+    return values
+
+
+def read_sections(path: Path) -> list[tuple[str, dict[str, ParameterValue]]]:
+    """
+    Return the node names of a file, as it writes them, each with its parameters by full names.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or it is no parameter file.
+    """
     import yaml
 
     try:
         tree = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'The parameter file {path} cannot be read: {error}') from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = ' '.join(str(error).split())
+        raise ConfigError(f'The parameter file {path} cannot be read: {reason}') from error
     if not isinstance(tree, dict):
         raise ConfigError(
             f'{path} is no parameter file: expected is `/**: ros__parameters:` with parameters '
             f'below, as in config/reconstruct.yaml.'
         )
-    values: dict[str, ParameterValue] = {}
-    for name, parameters in _nodes(tree, ''):
-        if _matches(name, node):
-            values |= dict(_flat(parameters, ''))
-    return values
+    return [(name, dict(_flat(parameters, ''))) for name, parameters in _nodes(tree, '')]
+
+
+def is_meant(pattern: str, node: str) -> bool:
+    """Return whether a name of a file means the node; `*` is a token, `**` any number of them."""
+    wildcards = {'*': '/[^/]+', '**': '(/[^/]+)*'}
+    tokens = pattern.strip('/').split('/')
+    expression = ''.join(wildcards.get(token, f'/{re.escape(token)}') for token in tokens)
+    return re.fullmatch(expression, f'/{node.strip("/")}') is not None
 
 
 def _nodes(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,13 +71,6 @@ def _nodes(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, A
             yield prefix, value
         elif isinstance(value, dict):
             yield from _nodes(value, f'{prefix}/{str(key).strip("/")}')
-
-
-def _matches(pattern: str, node: str) -> bool:
-    """Return whether a name of a file means the node; `*` is a token, `**` are any."""
-    parts = [re.escape(part) for part in pattern.strip('/').split('/')]
-    expression = '/'.join(parts).replace(r'\*\*', '.*').replace(r'\*', '[^/]+')
-    return re.fullmatch(expression, node.strip('/')) is not None
 
 
 def _flat(tree: dict[str, Any], prefix: str) -> Iterator[tuple[str, ParameterValue]]:

@@ -1,0 +1,1 @@
+"""What ROS gives the node: command line, files of parameters, environment."""
