@@ -46,7 +46,7 @@ def generated_parts(root: Path) -> Mapping[str, str]:
     from moe3d_engine.lab.reports.facts import facts_table
     from moe3d_engine.lab.reports.results import read_results
     from moe3d_engine.lab.reports.results import results_table
-    from moe3d_ros.parameter_table import parameters_table
+    from moe3d_ros.settings.table import parameters_table
 
     records = read_results(root / 'docs' / 'results')
     tables = {f'results:{record.name}': results_table(record) for record in records}
