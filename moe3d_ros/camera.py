@@ -30,6 +30,7 @@ except ImportError:  # ROS 2 Humble
 IMAGE_DEPTH = 10
 INFO_DEPTH = 30
 SILENCE_S = 5.0
+SECOND_IMAGE_S = 20.0
 REPEAT_S = 30.0
 LEARNT_INTERVALS, MISSED_IMAGES = 5, 3  # a slow camera is silent when it misses so many
 
@@ -195,9 +196,13 @@ class CameraInputs:
             )
 
     def is_silent(self) -> bool:
-        """Return whether no image has come for SILENCE_S, or for several periods of the camera."""
-        usual_s = float(np.median(self._intervals_s)) if self._intervals_s else 0.0
-        return time.monotonic() - self._last_image_s > max(SILENCE_S, MISSED_IMAGES * usual_s)
+        """Return whether images are missing, by the period that the camera has shown."""
+        allowed_s = SILENCE_S
+        if self._intervals_s:
+            allowed_s = max(SILENCE_S, MISSED_IMAGES * float(np.median(self._intervals_s)))
+        elif self._has_image:  # its period is not known yet
+            allowed_s = SECOND_IMAGE_S
+        return time.monotonic() - self._last_image_s > allowed_s
 
     def is_rectified(self) -> bool | None:
         """Return whether the images are rectified, as declared or named; None = not known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,6 +117,22 @@ def test_silence_is_explained_with_topics_and_publishers(
     text = ''.join(logged)
     assert '/camera/camera_info (sensor_msgs/msg/CameraInfo, reliable): no publisher' in text
     assert 'published by /peer (sensor_msgs/msg/Image, reliable)' in text
+
+
+def test_slow_camera_is_silent_only_when_it_misses_images_of_its_own_period(
+    rig: Rig, image_message: MakeMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.start()
+    inputs, now_s = rig.node._active._inputs, [time.monotonic()]
+    monkeypatch.setattr(moe3d_ros.camera, 'time', SimpleNamespace(monotonic=lambda: now_s[0]))
+
+    for _ in range(4):
+        inputs._take_image(image_message())
+        now_s[0] += 6.5
+        assert not inputs.is_silent()
+
+    now_s[0] += 3 * 6.5
+    assert inputs.is_silent()
 
 
 def test_names_can_be_remapped(ros_context: Context) -> None:
