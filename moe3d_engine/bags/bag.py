@@ -17,12 +17,7 @@ from typing import TypeAlias
 from moe3d_engine.bags.compression import unpack_message
 from moe3d_engine.bags.compression import ZSTD_MAGIC
 from moe3d_engine.bags.damage import Damage
-from moe3d_engine.bags.decoding import CDR
-from moe3d_engine.bags.decoding import Decoder
 from moe3d_engine.bags.decoding import decoder_of
-from moe3d_engine.bags.decoding import IDL
-from moe3d_engine.bags.decoding import MSG
-from moe3d_engine.bags.decoding import UNDEFINED
 from moe3d_engine.bags.files import BagFiles
 from moe3d_engine.bags.files import find_files
 from moe3d_engine.bags.files import open_file
@@ -37,6 +32,7 @@ from moe3d_engine.intake.messages import IMAGE
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import POSE
 
+CDR, ROS2_SCHEMAS = 'cdr', ('ros2msg', 'ros2idl', 'omgidl', '')
 # What the engine reads; these messages are looked at before they are given out.
 CHECKED_TYPES = (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO, POSE)
 
@@ -102,7 +98,7 @@ class Bag:
         What is cut or empty is left out and goes to `damage`.
         """
         checked = {
-            name: self._decoder(name)
+            name: decoder_of(channel.type)
             for name, channel in self._channels.items()
             if channel.type in CHECKED_TYPES
         }
@@ -116,7 +112,11 @@ class Bag:
 
     def decoded(self, topics: Collection[str]) -> Iterator[tuple[str, int, Message]]:
         """Yield (topic, log time in ns, message object), as `messages` does."""
-        decoders = {name: self._decoder(name) for name in topics if name in self._channels}
+        decoders = {
+            name: decoder_of(self._channels[name].type)
+            for name in topics
+            if name in self._channels
+        }
         for file, topic, log_ns, data in self._rows(topics):
             try:
                 message = decoders[topic](data)
@@ -129,18 +129,13 @@ class Bag:
         """Return whether a channel holds messages of ROS 2 and fits its topic; say if not."""
         why = None
         known = self._channels.get(channel.topic, channel)
-        if channel.encoding != CDR or channel.definition_format not in (*MSG, *IDL, *UNDEFINED):
-            kind = channel.encoding if channel.encoding != CDR else channel.definition_format
+        if channel.encoding != CDR or channel.schema not in ROS2_SCHEMAS:
+            kind = channel.encoding if channel.encoding != CDR else channel.schema
             why = f'its messages are {kind or "of an unknown kind"}, not those of ROS 2'
         elif not channel.type:
             why = 'its messages have no type'
         elif known.type != channel.type:
             why = f'it holds a {channel.type} too, but is a {known.type}'
-        elif channel.type in CHECKED_TYPES:
-            try:
-                decoder_of(channel.type, channel.definition_format, channel.definition)
-            except InputError as error:
-                why = str(error)
         if why is None:
             self._channels.setdefault(channel.topic, channel)
         else:
@@ -171,11 +166,6 @@ class Bag:
                 f'{missing}. Is a file of the recording missing (.db3-wal)?'
             )
         return topics
-
-    def _decoder(self, topic: str) -> Decoder:
-        """Return what makes objects of the messages of a topic."""
-        channel = self._channels[topic]
-        return decoder_of(channel.type, channel.definition_format, channel.definition)
 
     def _rows(self, topics: Collection[str] | None) -> Iterator[_Row]:
         """Yield all messages of some topics in the order of their log times."""

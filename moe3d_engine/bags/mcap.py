@@ -45,7 +45,6 @@ class _Schema(NamedTuple):
 
     name: str
     encoding: str
-    text: str
 
 
 @dataclass(slots=True)
@@ -144,8 +143,7 @@ class McapFile:
             if opcode == SCHEMA:
                 (number,) = struct.unpack_from('<H', content)
                 name, position = _text(content, 2)
-                encoding, position = _text(content, position)
-                self._schemas[number] = _Schema(name, encoding, _text(content, position)[0])
+                self._schemas[number] = _Schema(name, _text(content, position)[0])
                 return
             number, schema_number = struct.unpack_from('<HH', content)
             topic, position = _text(content, 4)
@@ -154,10 +152,8 @@ class McapFile:
         except (struct.error, UnicodeDecodeError) as error:
             self._damage.add(f'{self.path}: a topic is declared wrongly: {error}.')
             return
-        schema = self._schemas.get(schema_number, _Schema('', '', ''))
-        self.channels[number] = Channel(
-            topic, schema.name, encoding, schema.encoding, schema.text, qos
-        )
+        schema = self._schemas.get(schema_number, _Schema('', ''))
+        self.channels[number] = Channel(topic, schema.name, encoding, schema.encoding, qos)
 
     def _get_past(self, end: int, size: int) -> None:
         """Say that the walk has ended too soon; an index at the end names the chunks behind."""

@@ -25,7 +25,7 @@ from moe3d_engine.errors import InputError
 MAGIC = b'SQLite format 3\0'
 UNMERGED = ('-wal', '-journal')  # what SQLite keeps beside a database that is written to
 MAX_ROW = 2**63 - 1
-MOST_SKIPPED = 5000  # row numbers that are tried behind damage before the rest is given up
+MOST_SKIPPED = 2000  # row numbers that are tried behind damage before the rest is given up
 
 
 class _Entry(NamedTuple):
@@ -63,6 +63,9 @@ class SqliteFile:
         except sqlite3.Error as error:
             self.close()
             raise InputError(f'{path} cannot be read: {error}.') from error
+        except InputError:
+            self.close()
+            raise
         self.counts = Counter(entry.topic for entry in self._index)
 
     def rows(self, wanted: Collection[int]) -> Iterator[Row]:
@@ -90,24 +93,27 @@ class SqliteFile:
             raise InputError(f'{self.path} is no bag: it has no tables of topics and messages.')
         columns = self._names("SELECT name FROM pragma_table_info('topics')")
         qos = 'offered_qos_profiles' if 'offered_qos_profiles' in columns else "''"
-        definitions = self._read_definitions()
+        schemas = self._read_schemas()
         rows = self._database.execute(
             f'SELECT id, name, type, serialization_format, {qos} FROM topics'
         )
         return {
             number: Channel(
-                str(name), str(kind), str(encoding),
-                *definitions.get(kind, ('', '')), str(profiles or ''),
+                str(name),
+                str(kind),
+                str(encoding),
+                schemas.get(str(kind), ''),
+                str(profiles or ''),
             )
             for number, name, kind, encoding, profiles in rows
-        }  # fmt: skip
+        }
 
-    def _read_definitions(self) -> dict[str, tuple[str, str]]:
-        """Return format and text of the types that the file defines."""
-        query = 'SELECT topic_type, encoding, encoded_message_definition FROM message_definitions'
+    def _read_schemas(self) -> dict[str, str]:
+        """Return in which language the file defines its types."""
         if 'message_definitions' not in self._names('SELECT name FROM sqlite_master'):
             return {}
-        return {name: (str(kind), str(text)) for name, kind, text in self._database.execute(query)}
+        rows = self._database.execute('SELECT topic_type, encoding FROM message_definitions')
+        return {str(name): str(encoding) for name, encoding in rows}
 
     def _names(self, query: str) -> set[str]:
         """Return the first column of what a query gives."""

@@ -16,8 +16,7 @@ class Channel(NamedTuple):
     topic: str
     type: str
     encoding: str  # of its messages; 'cdr' is ROS 2's
-    definition_format: str  # 'ros2msg', 'ros2idl'
-    definition: str
+    schema: str  # in which its type is defined: 'ros2msg', 'ros2idl'
     qos: str  # YAML, what its publishers offered
 
 

@@ -145,7 +145,8 @@ def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     parser = ArgumentParser()
     command.add_arguments(parser)
     args = parser.parse_args(['--bag', str(write_bag(tmp_path / 'bag', count=2))])
-    args.weights, args.out, args.json = ['moe3d-small'], tmp_path / 'out', False
+    args.weights, args.out = ['moe3d-small'], tmp_path / 'out'
+    args.json = args.force = False
     args.all_metrics = True
 
     assert command.execute(args) == 0
@@ -162,7 +163,8 @@ def test_command_that_could_evaluate_nothing_says_why_and_fails(tmp_path: Path) 
     parser = ArgumentParser()
     command.add_arguments(parser)
     args = parser.parse_args(['--bag', str(bag)])
-    args.weights, args.out, args.json = ['moe3d-small'], tmp_path / 'out', False
+    args.weights, args.out = ['moe3d-small'], tmp_path / 'out'
+    args.json = args.force = False
 
     with pytest.raises(InputError, match=r'could be evaluated.*no_camera_info'):
         command.execute(args)
