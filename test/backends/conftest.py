@@ -113,7 +113,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:  # noqa: ANN4
     world = double.World(load('cuda_double').CudaDouble())
     monkeypatch.setitem(sys.modules, 'cuda.bindings.runtime', world.cuda)
     install(world, monkeypatch, 'tensorrt')
-    for module in ('backends.tensorrt_plans', 'backends.open'):
+    for module in ('backends.tensorrt.usable_plans', 'backends.open'):
         monkeypatch.setattr(f'moe3d_engine.{module}.current_gpu', lambda: GPU)
     monkeypatch.setenv('MOE3D_CACHE', str(tmp_path / 'cache'))
     return world
