@@ -27,6 +27,9 @@ RUNTIMES = ('tensorrt', 'tensorrt_rtx')
 CHECKED, NOT_RUN = 'checked', 'built, not run'
 HARDWARE_COMPATIBILITIES = ('none', 'ampere+', 'same_sm')
 AMPERE = (8, 0)
+# What TensorRT-RTX 1.7 runs on, and everything above: neither Orin (8.7) nor Hopper (9.0), the
+# Blackwell of data centres (10.x) or Thor (11.0).
+RTX_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 _DECODE_KEYS = ('likelihood', 'agree_tau', 'confidence_tau', 'gate_temperature', 'near_bias')
 _KEY_DIGITS = 16
 _TARGETS = re.compile(r'(\d+\.\d+(,\d+\.\d+)*)?')
@@ -46,7 +49,7 @@ class PlanRequest:
     runtime_version : as the runtime's module states it.
     gpu_name : name of the GPU that builds; empty for `tensorrt_rtx`, which needs none.
     compute_capability : of that GPU, such as `8.7`. For `tensorrt_rtx` the targets, separated by
-        commas; empty is every GPU from Ampere on.
+        commas; empty is every GPU from Ampere on that TensorRT-RTX supports.
     hardware_compatibility : `none` (this model of GPU only), `same_sm` or `ampere+`.
     precision : arithmetic of the graphs, such as `fp16`.
     input_hw : (H, W) of the network's input in pixels.
@@ -292,7 +295,9 @@ def _gpu_mismatches(manifest: PlanManifest, expected: PlanRequest) -> list[str]:
         return []
     built = manifest.compute_capability
     rtx = manifest.runtime == 'tensorrt_rtx'
-    if manifest.hardware_compatibility == 'ampere+' or (rtx and not built):
+    if rtx and not supports_rtx(here):
+        fits, needed = False, 'are of TensorRT-RTX, which does not run on this kind of GPU'
+    elif manifest.hardware_compatibility == 'ampere+' or (rtx and not built):
         fits, needed = _version(here) >= AMPERE, 'need compute capability 8.0 or above'
     elif here not in built.split(','):
         fits, needed = False, f'are for compute capability {" or ".join(built.split(","))}'
@@ -301,6 +306,12 @@ def _gpu_mismatches(manifest: PlanManifest, expected: PlanRequest) -> list[str]:
         fits = rtx or manifest.hardware_compatibility == 'same_sm' or not other_model
         needed = f'were built on {manifest.gpu_name}'
     return [] if fits else [f'They {needed}, this GPU is {expected.gpu_name} ({here}).']
+
+
+def supports_rtx(compute_capability: str) -> bool:
+    """Return whether TensorRT-RTX runs on a GPU of this compute capability, such as `8.6`."""
+    version = _version(compute_capability)
+    return version in RTX_CAPABILITIES or version > RTX_CAPABILITIES[-1]
 
 
 def _version(compute_capability: str) -> tuple[int, ...]:

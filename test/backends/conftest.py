@@ -152,6 +152,7 @@ def backend(
     backend = open_tensorrt(tiny)
     yield backend
     world.cuda.fails.clear()
+    world.cuda.lost = None
     backend.close()
 
 
@@ -170,6 +171,7 @@ def refusal(
         gc.collect()
         assert world.cuda.in_use() == 0
         assert not world.alive  # no engine, no context
+        assert world.num_crashes == 0
         return message
 
     return refuse

@@ -116,7 +116,13 @@ def test_all_mismatches_are_named_at_once(tmp_path: Path) -> None:
         ({'hardware_compatibility': 'ampere+'}, ('RTX 5090', '12.0'), True),
         ({'hardware_compatibility': 'ampere+'}, ('T4', '7.5'), False),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('RTX 5090', '12.0'), True),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('RTX 4090', '8.9'), True),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('a later one', '13.0'), True),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('T4', '7.5'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('Orin', '8.7'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('H100', '9.0'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('B200', '10.0'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('Thor', '11.0'), False),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': '7.5,8.6'}, ('T4', '7.5'), True),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': '8.6'}, ('RTX 4090', '8.9'), False),
     ],
@@ -130,6 +136,16 @@ def test_plans_run_on_the_gpus_that_they_were_made_for(
     expected = make_request(runtime=manifest.runtime, gpu_name=here[0], compute_capability=here[1])
 
     assert (mismatches(manifest, expected) == []) is fits
+
+
+def test_plans_of_tensorrt_rtx_are_refused_with_the_reason_where_it_runs_on_no_gpu(
+    tmp_path: Path,
+) -> None:
+    manifest = make_manifest(tmp_path, runtime='tensorrt_rtx', compute_capability='')
+    here = make_request(runtime='tensorrt_rtx', gpu_name='H100', compute_capability='9.0')
+
+    with pytest.raises(EngineError, match=r'TensorRT-RTX, which does not run on .* H100 \(9\.0\)'):
+        check_manifest(manifest, here)
 
 
 def test_command_names_targets_and_compatibility() -> None:
