@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the arithmetic; int8 and fp8 need graphs of `moe3d export` (default: fp16)',
     )  # fmt: skip
     parser.add_argument(
+        '--accumulation', default='float32', choices=('float32', 'float16'),
+        help='of fp16 products: float16 is faster on some GPUs and less exact; measure both '
+        '(default: float32)',
+    )  # fmt: skip
+    parser.add_argument(
         '--views', type=int, nargs=3, metavar=('LEAST', 'USUAL', 'MOST'),
         help='views of a window (default: 1, and twice the most that the weights allow)',
     )  # fmt: skip
@@ -104,6 +109,7 @@ def build(card: WeightsCard, args: argparse.Namespace) -> Built:
             rtx_targets=tuple(args.rtx_targets),
             timing_cache=None if args.rtx else args.timing_cache or cache / 'timings.cache',
         ),
+        args.accumulation,
     )
     with tqdm(total=1.0, bar_format=BAR, leave=False) as bar:
 
@@ -139,7 +145,7 @@ def describe(built: Built) -> dict[str, object]:
     summary: dict[str, object] = {
         'plans': str(built.folder),
         'runtime': f'{manifest.runtime} {manifest.runtime_version}',
-        'precision': manifest.precision,
+        'precision': f'{manifest.precision}, products add up in {manifest.accumulation}',
         'views': f'{manifest.views[0]} to {manifest.views[2]}, usually {manifest.views[1]}',
         **{graph: f'{size / 1e6:.1f} MB' for graph, size in manifest.plan_bytes.items()},
         'time': f'{built.seconds:.1f} s' if built.seconds else 'built before',

@@ -19,7 +19,7 @@ from moe3d_engine.assets.card import SHIPPED_FOLDER
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.errors import EngineError
 
-FORMAT = 2
+FORMAT = 3  # raised whenever the same request gives other plans
 PREPROCESS = 'preprocess'
 PLANS = (PREPROCESS, *GRAPHS)  # the weights' graphs, and what fits camera images to them
 MANIFEST_NAME = 'manifest.json'
@@ -52,6 +52,7 @@ class PlanRequest:
         commas; empty is every GPU from Ampere on that TensorRT-RTX supports.
     hardware_compatibility : `none` (this model of GPU only), `same_sm` or `ampere+`.
     precision : arithmetic of the graphs, such as `fp16`.
+    accumulation : `float32`, or `float16` where the compiler may add products up in fp16.
     input_hw : (H, W) of the network's input in pixels.
     views : least, most usual and most views of one call.
     decode : settings that are compiled into the graph, such as `agree_tau`.
@@ -67,6 +68,7 @@ class PlanRequest:
     compute_capability: str
     hardware_compatibility: str
     precision: str
+    accumulation: str
     input_hw: tuple[int, int]
     views: tuple[int, int, int]
     decode: Mapping[str, Any]
@@ -83,6 +85,8 @@ class PlanRequest:
     def command(self) -> str:
         """Return the command that builds these plans."""
         words = ['moe3d build', self.weights, f'--precision {self.precision}']
+        if self.accumulation != 'float32':
+            words.append(f'--accumulation {self.accumulation}')
         words.append(f'--views {" ".join(map(str, self.views))}')
         if self.runtime == 'tensorrt_rtx':
             words.append('--rtx')
@@ -125,6 +129,7 @@ def plan_request(
     compute_capability: str,
     precision: str,
     views: tuple[int, int, int],
+    accumulation: str = 'float32',
     hardware_compatibility: str = 'none',
 ) -> PlanRequest:
     """Return the request for plans of a card's weights; see PlanRequest for the arguments."""
@@ -140,6 +145,7 @@ def plan_request(
         compute_capability=compute_capability,
         hardware_compatibility=hardware_compatibility,
         precision=precision,
+        accumulation=accumulation,
         input_hw=card.input_hw,
         views=views,
         decode={key: card.config[key] for key in _DECODE_KEYS if key in card.config},
@@ -238,8 +244,8 @@ def check_manifest(manifest: PlanManifest, expected: PlanRequest) -> None:
     ----------
     manifest : of the plans at hand.
     expected : what is needed here. Its `views` must lie within the plans'; its
-        `hardware_compatibility` is not compared; an empty `compute_capability` (no GPU is
-        known) compares no GPU.
+        `hardware_compatibility` and `accumulation` are not compared; an empty
+        `compute_capability` (no GPU is known) compares no GPU.
 
     Raises
     ------

@@ -65,6 +65,7 @@ def test_everything_but_the_place_of_the_card_decides_the_key() -> None:
         'weights_name': 'x', 'weights_sha256': 'x', 'onnx_sha256': {}, 'runtime': 'tensorrt_rtx',
         'runtime_version': '11', 'gpu_name': 'x', 'compute_capability': '8.6',
         'hardware_compatibility': 'same_sm', 'precision': 'fp32', 'input_hw': (1, 1),
+        'accumulation': 'float16',
         'views': (1, 1, 1), 'decode': {},
     }  # fmt: skip
     keys = {replace(request, **{name: value}).key for name, value in changes.items()}
@@ -112,6 +113,7 @@ def test_all_mismatches_are_named_at_once(tmp_path: Path) -> None:
     ('built', 'here', 'fits'),
     [
         ({'hardware_compatibility': 'same_sm'}, ('Orin NX', '8.7'), True),
+        ({'accumulation': 'float16'}, ('Orin', '8.7'), True),
         ({'hardware_compatibility': 'same_sm'}, ('RTX 3090', '8.6'), False),
         ({'hardware_compatibility': 'ampere+'}, ('RTX 5090', '12.0'), True),
         ({'hardware_compatibility': 'ampere+'}, ('T4', '7.5'), False),
@@ -153,6 +155,9 @@ def test_command_names_targets_and_compatibility() -> None:
 
     assert rtx.command == (
         'moe3d build moe3d-small --precision fp16 --views 1 2 4 --rtx --rtx-targets 8.6 8.9'
+    )
+    assert '--precision fp16 --accumulation float16 --views' in (
+        make_request(accumulation='float16').command
     )
     assert make_request(hardware_compatibility='same_sm').command.endswith(
         '--hardware-compatibility same_sm'
