@@ -131,13 +131,11 @@ class TorchGraph:
         bias = rest[0] if rest else None
         strides, pads = options.numbers('strides', [1, 1]), options.numbers('pads', [0] * 4)
         groups = options.number('group', 1)
-        if name == 'ConvTranspose':
-            return functional.conv_transpose2d(
-                data, weight, bias, strides, pads[:2], groups=groups
-            )
+        by_hand = self._convolutions is not None and groups == 1 and name == 'Conv'
+        if data.dtype == torch.float32 or not by_hand:
+            return _convolve(name, data, weight, bias, strides, pads, groups)
+        assert self._convolutions is not None
         data = functional.pad(data, (pads[1], pads[3], pads[0], pads[2]))
-        if self._convolutions is None or data.dtype == torch.float32 or groups > 1:
-            return functional.conv2d(data, weight, bias, strides, groups=groups)
         columns = functional.unfold(data.float(), weight.shape[2:], stride=tuple(strides)).to(
             data.dtype
         )
@@ -148,6 +146,28 @@ class TorchGraph:
         ]
         product = product.reshape(len(data), len(weight), *shape)
         return product if bias is None else product + bias[:, None, None]
+
+
+def _convolve(
+    name: str,
+    data: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    strides: list[int],
+    pads: list[int],
+    groups: int,
+) -> Tensor:
+    """Convolve as torch does; on a CPU, which has no fast kernels of 16 bits, in float32."""
+    kind = data.dtype
+    if data.device.type == 'cpu':
+        data, weight = data.float(), weight.float()
+        bias = None if bias is None else bias.float()
+    if name == 'ConvTranspose':
+        result = functional.conv_transpose2d(data, weight, bias, strides, pads[:2], groups=groups)
+    else:
+        data = functional.pad(data, (pads[1], pads[3], pads[0], pads[2]))
+        result = functional.conv2d(data, weight, bias, strides, groups=groups)
+    return result.to(kind)
 
 
 def _with_last_uses(graph: ir.Graph) -> list[tuple[ir.Node, list[ir.Value]]]:
