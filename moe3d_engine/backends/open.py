@@ -80,7 +80,9 @@ def _open_on_gpu(card: WeightsCard, threads: int | None) -> Backend | None:
         return _open('tensorrt', card, threads)
     except (BackendError, EngineError) as error:
         _LOGGER.warning('%s runs on the CPU, not on the %s: %s', card.name, gpu.name, error)
-        return None
+    except Exception:  # NVIDIA's packages raise others, such as ValueError for a new status
+        _LOGGER.exception('%s runs on the CPU, not on the %s:', card.name, gpu.name)
+    return None
 
 
 def _installed_backend() -> str:

@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the arithmetic; int8 and fp8 need graphs of `moe3d export` (default: fp16)',
     )  # fmt: skip
     parser.add_argument(
+        '--accumulation', default='float32', choices=('float32', 'float16'),
+        help='of fp16 products: float16 is faster on some GPUs and less exact; measure both '
+        '(default: float32)',
+    )  # fmt: skip
+    parser.add_argument(
         '--views', type=int, nargs=3, metavar=('LEAST', 'USUAL', 'MOST'),
         help='views of a window (default: 1, and twice the most that the weights allow)',
     )  # fmt: skip
@@ -51,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--rtx-targets', nargs='+', default=[], metavar='SM',
-        help='with --rtx: compute capabilities such as 8.6 (default: all from 8.0 on)',
+        help='with --rtx: compute capabilities such as 8.6 (default: 8.0, 8.6, 8.9, 12.0 and on)',
     )  # fmt: skip
     parser.add_argument(
         '--out', type=Path, metavar='FOLDER',
@@ -76,8 +81,9 @@ def check_options(args: argparse.Namespace) -> None:
         )
     if args.rtx and (args.hardware_compatibility != 'none' or args.timing_cache):
         raise ConfigError(
-            '--rtx has no --hardware-compatibility and no --timing-cache. Its plans run on every '
-            'GPU from compute capability 8.0 on; --rtx-targets chooses others.'
+            '--rtx has no --hardware-compatibility and no --timing-cache. Its plans run on the '
+            'GPUs that TensorRT-RTX supports from compute capability 8.0 on (8.0, 8.6, 8.9, 12.0 '
+            'and later; not 8.7, 9.0, 10.x, 11.0); --rtx-targets chooses others.'
         )
     if args.memory_gib is not None and args.memory_gib <= 0:
         raise ConfigError(f'--memory-gib must be above 0; got {args.memory_gib}.')
@@ -103,6 +109,7 @@ def build(card: WeightsCard, args: argparse.Namespace) -> Built:
             rtx_targets=tuple(args.rtx_targets),
             timing_cache=None if args.rtx else args.timing_cache or cache / 'timings.cache',
         ),
+        args.accumulation,
     )
     with tqdm(total=1.0, bar_format=BAR, leave=False) as bar:
 
@@ -114,18 +121,22 @@ def build(card: WeightsCard, args: argparse.Namespace) -> Built:
             card,
             options,
             cache,
-            open_plans=plan_opener(),
+            open_plans=plan_opener(args.rtx),
             open_float32=open_float32,
             report=report,
         )
 
 
-def plan_opener() -> OpenPlans | None:
+def plan_opener(rtx: bool) -> OpenPlans | None:
     """Return what opens new plans for the self-check; None where no GPU can run them."""
     from moe3d_engine.backends.tensorrt.backend import open_plans
     from moe3d_engine.plans.gpu import current_gpu
+    from moe3d_engine.plans.manifest import supports_rtx
 
-    return None if current_gpu() is None else open_plans
+    gpu = current_gpu()
+    if gpu is None or (rtx and not supports_rtx(gpu.compute_capability)):
+        return None
+    return open_plans
 
 
 def describe(built: Built) -> dict[str, object]:
@@ -134,7 +145,7 @@ def describe(built: Built) -> dict[str, object]:
     summary: dict[str, object] = {
         'plans': str(built.folder),
         'runtime': f'{manifest.runtime} {manifest.runtime_version}',
-        'precision': manifest.precision,
+        'precision': f'{manifest.precision}, products add up in {manifest.accumulation}',
         'views': f'{manifest.views[0]} to {manifest.views[2]}, usually {manifest.views[1]}',
         **{graph: f'{size / 1e6:.1f} MB' for graph, size in manifest.plan_bytes.items()},
         'time': f'{built.seconds:.1f} s' if built.seconds else 'built before',

@@ -1,11 +1,12 @@
 """
 From a float32 graph to a strongly typed one in 16 bits.
 
-Products (convolutions and matrix products) take and give 16 bits; between them, data that is only
-moved or rectified stays in 16 bits, because that is exact. Everything else stays float32: norms,
-softmax, residual sums, positions, the mixture. Of the products themselves two groups stay float32,
-which are found by the structure of the graph: the camera head, and the last product before each
-exponential, whose rounding the exponential would turn into steps of depth.
+Products (convolutions and matrix products) take and give 16 bits, and matrix products add up in
+float32; between them, data that is only moved or rectified stays in 16 bits, which is exact.
+Everything else stays float32: norms, softmax, residual sums, positions, the mixture. Of the
+products themselves two groups stay float32, which are found by the structure of the graph: the
+camera head, and the last product before each exponential, whose rounding the exponential would
+turn into steps of depth.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import NamedTuple
 import ml_dtypes
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import EngineError
+from moe3d_engine.graphs.accumulation import MATRIX_PRODUCTS
+from moe3d_engine.graphs.accumulation import widen_products
 from moe3d_engine.graphs.graph_file import read_graph
 from moe3d_engine.graphs.graph_file import write_graph
+from moe3d_engine.graphs.static_shapes import fold_shapes
 import numpy as np
 from numpy.typing import DTypeLike
 from numpy.typing import NDArray
@@ -34,27 +38,34 @@ EXACT = frozenset(
     | {'Transpose', 'Unsqueeze'}
 )
 POSE = 'pose_encoding'
-BFLOAT16_OPSET = 22  # the first whose convolutions take bfloat16; others gained types only
 
 
 class _Kind(NamedTuple):
-    """A 16-bit type: its ONNX and numpy names, and which products run in it."""
+    """A 16-bit type: its ONNX and numpy names, which products run in it, which through casts."""
 
     onnx_type: ir.DataType
     numpy_type: DTypeLike
     products: frozenset[str]
+    widened: frozenset[str]
 
 
 KINDS = {
-    'fp16': _Kind(ir.DataType.FLOAT16, np.float16, PRODUCTS),
-    # NVIDIA's compiler has no transposed convolution in bfloat16.
-    'bf16': _Kind(ir.DataType.BFLOAT16, ml_dtypes.bfloat16, PRODUCTS - {'ConvTranspose'}),
+    'fp16': _Kind(ir.DataType.FLOAT16, np.float16, PRODUCTS, MATRIX_PRODUCTS),
+    # NVIDIA's compiler has no transposed convolution in bfloat16, and ONNX none at all before
+    # opset 22, which TensorRT 10.3 does not know.
+    'bf16': _Kind(
+        ir.DataType.BFLOAT16, ml_dtypes.bfloat16, PRODUCTS - {'ConvTranspose'}, PRODUCTS
+    ),
 }
 
 
-def convert_graph(source: Path, precision: str, out: Path) -> None:
+def convert_graph(
+    source: Path, precision: str, out: Path, *, accumulation: str = 'float32'
+) -> None:
     """
     Write a strongly typed 16-bit version of a float32 graph; inputs and outputs stay float32.
+
+    Shape arithmetic is folded, see `fold_shapes`.
 
     The same source gives the same bytes.
 
@@ -63,6 +74,8 @@ def convert_graph(source: Path, precision: str, out: Path) -> None:
     source : a float32 graph of `export_onnx`.
     precision : `fp16` or `bf16`.
     out : file to write.
+    accumulation : `float32`: matrix products add up in float32, see `widen_products`. `float16`:
+        the compiler chooses, which is faster on some GPUs and several times less exact.
 
     Raises
     ------
@@ -77,11 +90,18 @@ def convert_graph(source: Path, precision: str, out: Path) -> None:
             'A float32 graph needs no conversion.'
         )
     model = read_graph(source)
+    lower_graph(model, precision, accumulation=accumulation)
+    write_graph(model, out)
+
+
+def lower_graph(model: ir.Model, precision: str, *, accumulation: str = 'float32') -> None:
+    """Turn a float32 graph into a 16-bit one in memory; see `convert_graph`."""
+    kind = KINDS[precision]
+    fold_shapes(model)
     _Lowering(model.graph, precision).run()
     RemoveUnusedNodesPass()(model)
-    if precision == 'bf16':
-        model.graph.opset_imports[''] = max(BFLOAT16_OPSET, model.graph.opset_imports[''])
-    write_graph(model, out)
+    if accumulation == 'float32' or precision == 'bf16':
+        widen_products(model.graph, kind.onnx_type, kind.widened)
 
 
 def sensitive_nodes(graph: ir.Graph) -> set[ir.Node]:

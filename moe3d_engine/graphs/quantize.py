@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import ml_dtypes
 from moe3d_engine.assets.card import GRAPHS
+from moe3d_engine.graphs.accumulation import MATRIX_PRODUCTS
+from moe3d_engine.graphs.accumulation import widen_products
 from moe3d_engine.graphs.graph_file import add_constant
 from moe3d_engine.graphs.graph_file import read_graph
 from moe3d_engine.graphs.graph_file import write_graph
@@ -84,7 +86,7 @@ def _quantize_graph(
     """Quantise one graph; return its outputs for the feeds."""
     with TemporaryDirectory() as folder:
         half, twin = Path(folder) / 'half.onnx', Path(folder) / 'twin.onnx'
-        convert_graph(source, 'fp16', half)
+        convert_graph(source, 'fp16', half, accumulation='float16')  # till all is quantised
         model = read_graph(half)
         nodes = _weighted_products(model.graph)
         write_rounded_twin(half, twin)
@@ -99,6 +101,7 @@ def _quantize_graph(
         for node in nodes:
             quantizer.quantize(node, largest[str(node.inputs[0].name)])  # type: ignore[union-attr]
         RemoveUnusedNodesPass()(model)
+        widen_products(model.graph, ir.DataType.FLOAT16, MATRIX_PRODUCTS)
         write_graph(model, out)
     return outputs
 

@@ -50,11 +50,16 @@ OpenPlans = Callable[[WeightsCard, Path, PlanManifest], Backend]
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What to build: runtime, precision, and what the compiler is told."""
+    """
+    What to build: runtime, precision, and what the compiler is told.
+
+    `accumulation` is `float32`, or `float16` for plans in fp16 that may add products up in fp16.
+    """
 
     runtime: str
     precision: str
     compile: CompileOptions
+    accumulation: str = 'float32'
 
 
 class Built(NamedTuple):
@@ -98,7 +103,7 @@ def build_plans(
         wrong, or they cannot be written. Nothing is left of them then.
     """
     check_views(card, options.compile.views)
-    _check_precision(card, options.precision)
+    _check_precision(card, options)
     trt = import_runtime(options.runtime)
     _check_packages()
     request = _request(card, options, str(trt.__version__))
@@ -149,8 +154,14 @@ def _check_packages() -> None:
         )
 
 
-def _check_precision(card: WeightsCard, precision: str) -> None:
+def _check_precision(card: WeightsCard, options: BuildOptions) -> None:
     """Raise unless there are graphs of a precision, or they can be made."""
+    precision = options.precision
+    if options.accumulation != 'float32' and precision != 'fp16':
+        raise ConfigError(
+            f'Only products of fp16 can add up in {options.accumulation}; the precision is '
+            f'{precision}. Leave --accumulation out.'
+        )
     if precision == 'fp32' or precision in CONVERTIBLE:
         return
     if any(graph_role(card, graph, precision) == graph for graph in GRAPHS):
@@ -178,6 +189,7 @@ def _request(card: WeightsCard, options: BuildOptions, version: str) -> PlanRequ
         gpu_name=name,
         compute_capability=capability,
         precision=options.precision,
+        accumulation=options.accumulation,
         views=options.compile.views,
         hardware_compatibility=options.compile.hardware_compatibility,
     )
@@ -203,14 +215,7 @@ def _compile(
         write_preprocess_graph(source, card.input_hw)
         shapes = input_shapes(card.input_hw, options.compile.views)
     else:
-        role = graph_role(card, graph, options.precision)
-        wide = card.verified_file(role)
-        if role == graph and options.precision in CONVERTIBLE:
-            from moe3d_engine.graphs.precision import convert_graph
-
-            convert_graph(wide, options.precision, source)
-        else:
-            source = wide
+        source = _graph_to_compile(card, graph, options, source)
 
     def progress(share: float, phase: str) -> None:
         if report is not None:
@@ -219,6 +224,23 @@ def _compile(
     plan = folder / f'{graph}.plan'
     compile_graph(trt, source, plan, options.compile, shapes, progress, cancel)
     shutil.rmtree(converted)
+
+
+def _graph_to_compile(card: WeightsCard, graph: str, options: BuildOptions, out: Path) -> Path:
+    """Return a graph of a precision: as it was exported, or made from the float32 one in `out`."""
+    role = graph_role(card, graph, options.precision)
+    if role == graph or options.accumulation != 'float32':
+        source = card.verified_file(graph)
+        if options.precision in CONVERTIBLE:
+            from moe3d_engine.graphs.precision import convert_graph
+
+            convert_graph(source, options.precision, out, accumulation=options.accumulation)
+        else:
+            from moe3d_engine.graphs.static_shapes import write_folded
+
+            write_folded(source, out)
+        return out
+    return card.verified_file(role)
 
 
 def _manifest(request: PlanRequest, folder: Path) -> PlanManifest:

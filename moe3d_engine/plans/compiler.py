@@ -23,15 +23,20 @@ from typing import Any
 
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import EngineError
+from moe3d_engine.plans.nvidia_log import keep_broken
+from moe3d_engine.plans.nvidia_log import log_of
+from moe3d_engine.plans.nvidia_log import LOST_ADVICE
+from moe3d_engine.plans.nvidia_log import lost_gpu
+from moe3d_engine.plans.nvidia_log import ran_out_of_memory
 
 _LOGGER = logging.getLogger(__name__)
 _GIB = 1 << 30
 _SINGLE_INPUTS = ('images', 'publish')  # mostly one view at a time: the newest of a window
-_LEVELS = {'WARNING': logging.INFO, 'INFO': logging.DEBUG, 'VERBOSE': logging.DEBUG}
 _MISSING = {
     'tensorrt': (
-        'The package tensorrt cannot be imported ({error}). With a desktop or server GPU: pip '
-        'install "tensorrt>=10.3,<12". On a Jetson it comes with JetPack (apt install '
+        'The package tensorrt cannot be imported ({error}). With a desktop or server GPU and a '
+        'driver for CUDA 13 (nvidia-smi shows it): pip install "tensorrt>=10.3,<12"; for CUDA 12: '
+        '"tensorrt-cu12>=10.3,<12". On a Jetson it comes with JetPack (apt install '
         'python3-libnvinfer; make the environment with --system-site-packages). Without a GPU '
         '`moe3d build --rtx` compiles with TensorRT-RTX.'
     ),
@@ -121,7 +126,7 @@ def compile_graph(
     KeyboardInterrupt
         If the build was cancelled.
     """
-    log = make_log(trt)
+    log = log_of(trt)
     monitor = _make_monitor(trt, progress, cancel or threading.Event())
     builder = _make_builder(trt, log)
     # TensorRT 11 knows no other networks and may drop the flag.
@@ -132,7 +137,7 @@ def compile_graph(
         errors = [str(parser.get_error(index)) for index in range(parser.num_errors)]
         raise EngineError(
             f'{trt.__name__} {trt.__version__} cannot parse {source}: '
-            f'{"; ".join(errors or log.errors)}. Export the weights again with this version of '
+            f'{"; ".join(errors or log.take())}. Export the weights again with this version of '
             'moe3d_engine, or use a newer runtime.'
         )
     config = builder.create_builder_config()
@@ -141,8 +146,8 @@ def compile_graph(
     _add_profile(builder, network, config, options.views, shapes)
     plan = _run(lambda: builder.build_serialized_network(network, config), monitor)
     if plan is None:
-        raise EngineError(_failure(trt, source, log.errors))
-    for message in log.errors:
+        raise EngineError(_failure(trt, source, log.take()))
+    for message in log.take():
         _LOGGER.warning('%s: %s', trt.__name__, message)
     with out.open('wb') as file:
         file.write(plan)
@@ -169,23 +174,6 @@ def load_timings(config: Any, path: Path) -> None:  # noqa: ANN401
     if not config.set_timing_cache(config.create_timing_cache(content), False):
         _LOGGER.info('The timings in %s are of another GPU or version; they start anew.', path)
         config.set_timing_cache(config.create_timing_cache(b''), False)
-
-
-def make_log(trt: Any) -> Any:  # noqa: ANN401
-    """Return a logger for builder or runtime that keeps errors for our own message."""
-
-    class Log(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:  # noqa: ANN401
-            if severity.name in _LEVELS:
-                _LOGGER.log(_LEVELS[severity.name], '%s: %s', trt.__name__, message)
-            else:
-                self.errors.append(message)
-
-    return Log()
 
 
 def _make_monitor(trt: Any, progress: Progress | None, cancel: threading.Event) -> Any:  # noqa: ANN401
@@ -230,14 +218,22 @@ def _make_monitor(trt: Any, progress: Progress | None, cancel: threading.Event) 
 
 def _make_builder(trt: Any, log: Any) -> Any:  # noqa: ANN401
     """Return a builder; TensorRT needs a GPU for it, TensorRT-RTX does not."""
+    cause: Exception | None = None
+    builder, reasons = None, []
     try:
-        return trt.Builder(log)
+        builder = trt.Builder(log)
     except (TypeError, RuntimeError) as error:  # TypeError: the factory returned a null pointer
-        raise EngineError(
-            f'{trt.__name__} {trt.__version__} cannot start: {"; ".join(log.errors) or error}. It '
-            'needs an NVIDIA GPU and a driver that fits it (look at nvidia-smi). Without a GPU '
-            '`moe3d build --rtx` compiles with TensorRT-RTX.'
-        ) from error
+        cause, reasons = error, [str(error)]
+    reasons = log.take() or reasons
+    if not reasons:
+        return builder
+    keep_broken(builder)
+    raise EngineError(
+        f'{trt.__name__} {trt.__version__} cannot start: {"; ".join(reasons)}. It needs an '
+        'NVIDIA GPU and a driver that fits it (look at nvidia-smi): pip install '
+        '"tensorrt-cu12>=10.3,<12" for CUDA 12, "tensorrt>=10.3,<12" for CUDA 13. Without a GPU '
+        '`moe3d build --rtx` compiles with TensorRT-RTX.'
+    ) from cause
 
 
 def _configure(trt: Any, config: Any, options: CompileOptions) -> None:  # noqa: ANN401
@@ -327,7 +323,9 @@ def _failure(trt: Any, source: Path, errors: list[str]) -> str:  # noqa: ANN401
     """Return a sentence on why there is no plan, and what to try."""
     text = '; '.join(errors) or 'it gave no reason'
     advice = 'Try another precision, or another version of the runtime.'
-    if 'memory' in text.lower():
+    if lost_gpu(text):
+        advice = LOST_ADVICE
+    elif ran_out_of_memory(text):
         advice = (
             'Close other programs that use the GPU, lower --memory-gib or the most --views, or '
             'build in fp16.'

@@ -19,13 +19,16 @@ from moe3d_engine.assets.card import SHIPPED_FOLDER
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.errors import EngineError
 
-FORMAT = 2
+FORMAT = 3  # raised whenever the same request gives other plans
 PREPROCESS = 'preprocess'
 PLANS = (PREPROCESS, *GRAPHS)  # the weights' graphs, and what fits camera images to them
 MANIFEST_NAME = 'manifest.json'
 RUNTIMES = ('tensorrt', 'tensorrt_rtx')
 CHECKED, NOT_RUN = 'checked', 'built, not run'
 AMPERE = (8, 0)
+# What TensorRT-RTX 1.7 runs on, and everything above: neither Orin (8.7) nor Hopper (9.0), the
+# Blackwell of data centres (10.x) or Thor (11.0).
+RTX_CAPABILITIES = ((7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1))
 _DECODE_KEYS = ('likelihood', 'agree_tau', 'confidence_tau', 'gate_temperature', 'near_bias')
 _KEY_DIGITS = 16
 _TARGETS = re.compile(r'(\d+\.\d+(,\d+\.\d+)*)?')
@@ -45,9 +48,10 @@ class PlanRequest:
     runtime_version : as the runtime's module states it.
     gpu_name : name of the GPU that builds; empty for `tensorrt_rtx`, which needs none.
     compute_capability : of that GPU, such as `8.7`. For `tensorrt_rtx` the targets, separated by
-        commas; empty is every GPU from Ampere on.
+        commas; empty is every GPU from Ampere on that TensorRT-RTX supports.
     hardware_compatibility : `none` (this model of GPU only), `same_sm` or `ampere+`.
     precision : arithmetic of the graphs, such as `fp16`.
+    accumulation : `float32`, or `float16` where the compiler may add products up in fp16.
     input_hw : (H, W) of the network's input in pixels.
     views : least, most usual and most views of one call.
     decode : settings that are compiled into the graph, such as `agree_tau`.
@@ -63,6 +67,7 @@ class PlanRequest:
     compute_capability: str
     hardware_compatibility: str
     precision: str
+    accumulation: str
     input_hw: tuple[int, int]
     views: tuple[int, int, int]
     decode: Mapping[str, Any]
@@ -79,6 +84,8 @@ class PlanRequest:
     def command(self) -> str:
         """Return the command that builds these plans."""
         words = ['moe3d build', self.weights, f'--precision {self.precision}']
+        if self.accumulation != 'float32':
+            words.append(f'--accumulation {self.accumulation}')
         words.append(f'--views {" ".join(map(str, self.views))}')
         if self.runtime == 'tensorrt_rtx':
             words.append('--rtx')
@@ -121,6 +128,7 @@ def plan_request(
     compute_capability: str,
     precision: str,
     views: tuple[int, int, int],
+    accumulation: str = 'float32',
     hardware_compatibility: str = 'none',
 ) -> PlanRequest:
     """Return the request for plans of a card's weights; see PlanRequest for the arguments."""
@@ -136,6 +144,7 @@ def plan_request(
         compute_capability=compute_capability,
         hardware_compatibility=hardware_compatibility,
         precision=precision,
+        accumulation=accumulation,
         input_hw=card.input_hw,
         views=views,
         decode={key: card.config[key] for key in _DECODE_KEYS if key in card.config},
@@ -234,8 +243,8 @@ def check_manifest(manifest: PlanManifest, expected: PlanRequest) -> None:
     ----------
     manifest : of the plans at hand.
     expected : what is needed here. Its `views` must lie within the plans'; its
-        `hardware_compatibility` is not compared; an empty `compute_capability` (no GPU is
-        known) compares no GPU.
+        `hardware_compatibility` and `accumulation` are not compared; an empty
+        `compute_capability` (no GPU is known) compares no GPU.
 
     Raises
     ------
@@ -291,7 +300,9 @@ def _gpu_mismatches(manifest: PlanManifest, expected: PlanRequest) -> list[str]:
         return []
     built = manifest.compute_capability
     rtx = manifest.runtime == 'tensorrt_rtx'
-    if manifest.hardware_compatibility == 'ampere+' or (rtx and not built):
+    if rtx and not supports_rtx(here):
+        fits, needed = False, 'are of TensorRT-RTX, which does not run on this kind of GPU'
+    elif manifest.hardware_compatibility == 'ampere+' or (rtx and not built):
         fits, needed = _version(here) >= AMPERE, 'need compute capability 8.0 or above'
     elif here not in built.split(','):
         fits, needed = False, f'are for compute capability {" or ".join(built.split(","))}'
@@ -300,6 +311,12 @@ def _gpu_mismatches(manifest: PlanManifest, expected: PlanRequest) -> list[str]:
         fits = rtx or manifest.hardware_compatibility == 'same_sm' or not other_model
         needed = f'were built on {manifest.gpu_name}'
     return [] if fits else [f'They {needed}, this GPU is {expected.gpu_name} ({here}).']
+
+
+def supports_rtx(compute_capability: str) -> bool:
+    """Return whether TensorRT-RTX runs on a GPU of this compute capability, such as `8.6`."""
+    version = _version(compute_capability)
+    return version in RTX_CAPABILITIES or version > RTX_CAPABILITIES[-1]
 
 
 def _version(compute_capability: str) -> tuple[int, ...]:

@@ -113,7 +113,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:  # noqa: ANN4
     world = double.World(load('cuda_double').CudaDouble())
     monkeypatch.setitem(sys.modules, 'cuda.bindings.runtime', world.cuda)
     install(world, monkeypatch, 'tensorrt')
-    for module in ('backends.tensorrt_plans', 'backends.open'):
+    for module in ('backends.tensorrt.usable_plans', 'backends.open'):
         monkeypatch.setattr(f'moe3d_engine.{module}.current_gpu', lambda: GPU)
     monkeypatch.setenv('MOE3D_CACHE', str(tmp_path / 'cache'))
     return world
@@ -152,6 +152,7 @@ def backend(
     backend = open_tensorrt(tiny)
     yield backend
     world.cuda.fails.clear()
+    world.cuda.lost = None
     backend.close()
 
 
@@ -170,6 +171,7 @@ def refusal(
         gc.collect()
         assert world.cuda.in_use() == 0
         assert not world.alive  # no engine, no context
+        assert world.num_crashes == 0
         return message
 
     return refuse

@@ -24,8 +24,11 @@ import weakref
 import numpy as np
 import tensorrt_rtx as real
 
+SPECIALIZATION = real.DynamicShapesKernelSpecializationStrategy
+ALLOCATION = real.ExecutionContextAllocationStrategy
 MAGIC = b'plan of the double\n'
 Shape = tuple[int, ...]
+Distortion = Callable[[str, dict[str, Any]], None]
 Profile = Mapping[str, tuple[Shape, Shape, Shape]]
 
 
@@ -37,18 +40,29 @@ class World:
     Parameters
     ----------
     cuda : the double of CUDA.
-    scratch_bytes : most that a context takes, whatever the profile is.
+    scratch_bytes : that each plan needs between layers for its largest shapes.
     distort : changes the outputs of a plan.
+    distort_graphs : changes those of a graph that was captured, or of kernels that were made for
+        shapes while the plan ran already.
+    breaks_runtimes : whether a runtime logs an error and is returned without an implementation.
     fails_to_execute : names of plans that cannot be run.
     fails_to_capture : whether no work can be captured.
     """
 
     cuda: Any
     scratch_bytes: int = 1000
-    distort: Callable[[str, dict[str, Any]], None] | None = None
+    distort: Distortion | None = None
+    distort_graphs: Distortion | None = None
+    breaks_runtimes: bool = False
     fails_to_execute: set[str] = field(default_factory=set)
     fails_to_capture: bool = False
     alive: weakref.WeakSet[Any] = field(default_factory=weakref.WeakSet)
+    num_crashes: int = 0
+    logger: Any = None  # of the first runtime that lives
+
+    def error(self, message: str) -> None:
+        """Log an error; all objects use the logger of the first."""
+        self.logger.log(real.ILogger.Severity.ERROR, message)
 
 
 def write_plan(path: Path, graph: Path, profile: Profile) -> None:
@@ -66,10 +80,12 @@ def make_module(world: World, name: str) -> SimpleNamespace:
         IProgressMonitor=real.IProgressMonitor,
         TensorIOMode=real.TensorIOMode,
         TensorLocation=real.TensorLocation,
+        ExecutionContextAllocationStrategy=real.ExecutionContextAllocationStrategy,
         Runtime=type('Runtime', (RuntimeDouble,), {'_world': world}),
     )
     if name == real.__name__:  # tensorrt 10.3 and 11.4 have none
         module.CudaGraphStrategy = real.CudaGraphStrategy
+        module.DynamicShapesKernelSpecializationStrategy = SPECIALIZATION
     return module
 
 
@@ -80,23 +96,31 @@ class RuntimeDouble:
 
     def __init__(self, logger: Any) -> None:
         assert isinstance(logger, real.ILogger)
-        self._logger = logger
-        self._world.alive.add(self)
+        if not self._world.alive:
+            self._world.logger = logger
+        self._is_broken = self._world.breaks_runtimes or 'cudaSetDevice' in self._world.cuda.fails
+        if self._is_broken:
+            logger.log(real.ILogger.Severity.ERROR, 'CUDA initialization failure with error: 35')
+        else:
+            self._world.alive.add(self)
+
+    def __del__(self) -> None:
+        self._world.num_crashes += self._is_broken
 
     def deserialize_cuda_engine(self, serialized_engine: Any) -> EngineDouble | None:
+        assert not self._is_broken, 'segmentation fault'
         content = bytes(memoryview(serialized_engine))
         if not content.startswith(MAGIC):
-            self._logger.log(real.ILogger.Severity.ERROR, 'the magic tag of the plan is wrong')
+            self._world.error('the magic tag of the plan is wrong')
             return None
-        return EngineDouble(self._world, self._logger, json.loads(content[len(MAGIC) :]))
+        return EngineDouble(self._world, json.loads(content[len(MAGIC) :]))
 
 
 class EngineDouble:
     """Of ICudaEngine."""
 
-    def __init__(self, world: World, logger: Any, plan: dict[str, Any]) -> None:
+    def __init__(self, world: World, plan: dict[str, Any]) -> None:
         self._world = world
-        self._logger = logger
         self._plan = plan
         self._model = read_graph(plan['graph'])
         self._ports = {port.any_name: port for port in (*self._model.inputs, *self._model.outputs)}
@@ -125,38 +149,63 @@ class EngineDouble:
         assert profile_index == 0
         return [real.Dims(shape) for shape in self._plan['profile'][name]]
 
+    @property
+    def device_memory_size_v2(self) -> int:
+        return self._world.scratch_bytes
+
     def create_runtime_config(self) -> ConfigDouble:
         return ConfigDouble()
 
-    def create_execution_context(
-        self, runtime_config: ConfigDouble | None = None
-    ) -> ContextDouble | None:
-        if not self._world.cuda.has_room(self._world.scratch_bytes):
-            self._logger.log(real.ILogger.Severity.ERROR, 'OutOfMemory: scratch memory')
-            return None
-        return ContextDouble(self, runtime_config)
+    def create_execution_context(self, strategy: Any = ALLOCATION.STATIC) -> ContextDouble | None:
+        config = strategy if isinstance(strategy, ConfigDouble) else ConfigDouble()
+        if config is not strategy:
+            config.set_execution_context_allocation_strategy(strategy)
+        static = config.get_execution_context_allocation_strategy() == ALLOCATION.STATIC
+        context = ContextDouble(self, config)
+        if static:
+            status, address = self._world.cuda.cudaMalloc(self._world.scratch_bytes)
+            if address is None:
+                self._world.error(f'OutOfMemory: scratch memory ({status.name})')
+                return None
+            weakref.finalize(context, self._world.cuda.device.pop, address)
+        return context
 
 
 class ConfigDouble:
     """Of IRuntimeConfig."""
 
     cuda_graph_strategy = real.CudaGraphStrategy.DISABLED
+    dynamic_shapes_kernel_specialization_strategy = SPECIALIZATION.LAZY
+
+    def __init__(self) -> None:
+        self._allocation = ALLOCATION.STATIC
+
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+        self._allocation = strategy
+
+    def get_execution_context_allocation_strategy(self) -> Any:
+        return self._allocation
 
 
 class ContextDouble:
     """Of IExecutionContext."""
 
-    def __init__(self, engine: EngineDouble, config: ConfigDouble | None) -> None:
+    def __init__(self, engine: EngineDouble, config: ConfigDouble) -> None:
         self._engine = engine
         self._world = engine._world
         self._builtin_graphs = (
-            config is not None
-            and config.cuda_graph_strategy == real.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            config.cuda_graph_strategy == real.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         )
+        self._changes_kernels = self._builtin_graphs and (
+            config.dynamic_shapes_kernel_specialization_strategy == SPECIALIZATION.LAZY
+        )
+        self._static = config.get_execution_context_allocation_strategy() == ALLOCATION.STATIC
+        self._scratch = (0, 0)  # address and bytes
         self._shapes: dict[str, Shape] = {}
         self._addresses: dict[str, int] = {}
         self._state = 0  # changes with shapes and addresses
         self._state_that_ran = -1
+        self._runs = 0
         self._world.alive.add(self)
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
@@ -165,7 +214,7 @@ class ContextDouble:
         if not all(
             low <= size <= high for low, size, high in zip(least, shape, most, strict=True)
         ):
-            self._error(f'{name} {shape} is outside of the profile')
+            self._world.error(f'{name} {shape} is outside of the profile')
             return False
         self._shapes[name] = shape
         self._state += 1
@@ -179,9 +228,29 @@ class ContextDouble:
         shapes = infer_shapes(self._engine._plan['graph'], tuple(sorted(self._shapes.items())))
         return real.Dims(shapes[name])
 
+    def update_device_memory_size_for_shapes(self) -> int:
+        assert not self.infer_shapes()
+        now, most = (
+            sum(math.prod(shapes[name]) for name in self._shapes)
+            for shapes in (
+                self._shapes,
+                {n: p[2] for n, p in self._engine._plan['profile'].items()},
+            )
+        )
+        return math.ceil(self._world.scratch_bytes * now / most)
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert not self._static
+        assert memory % 256 == 0
+        self._scratch = (memory, size)
+        self._state += 1
+
     def set_tensor_address(self, name: str, memory: int) -> bool:
         assert type(memory) is int
         assert name in self._engine._ports
+        if memory % 256:
+            self._world.error(f'the address of {name} is not aligned to 256 bytes')
+            return False
         self._addresses[name] = memory
         self._state += 1
         return True
@@ -189,29 +258,39 @@ class ContextDouble:
     def execute_async_v3(self, stream_handle: int) -> bool:
         assert type(stream_handle) is int
         stream = self._world.cuda.streams[stream_handle]
-        if self._engine._plan['name'] in self._world.fails_to_execute:
-            self._error('a kernel cannot be launched')
+        if self._world.cuda.lost is not None:
+            self._world.error('Cuda Runtime (an illegal memory access was encountered)')
             return False
-        if stream.captured is not None:
+        if self._engine._plan['name'] in self._world.fails_to_execute:
+            self._world.error('a kernel cannot be launched')
+            return False
+        is_captured = stream.thread is not None
+        if is_captured:
             unsettled = self._state_that_ran != self._state
             if unsettled or self._world.fails_to_capture or self._builtin_graphs:
-                self._error('operation not permitted when stream is capturing')
+                self._world.error('operation not permitted when stream is capturing')
                 stream.captured = None
                 return False
         self._state_that_ran = self._state
-        ports = self._engine._ports
+        self._runs += 1
         tensors = {name: (self._addresses[name], tuple(self.get_tensor_shape(name)))
-                   for name in ports}  # fmt: skip
-        state = self._state
+                   for name in self._engine._ports}  # fmt: skip
+        state, scratch = self._state, self._scratch
+        is_other = is_captured or (self._changes_kernels and self._runs > 1)
+        needed = 0 if self._static else self.update_device_memory_size_for_shapes()
+        assert scratch[1] >= needed, 'there is too little memory between layers'
 
         def work() -> None:
             assert state == self._state, 'a graph is of other shapes or addresses'
-            self._run(tensors)
+            if needed:
+                self._world.cuda.memory(*scratch)[...] = 0xAB
+            self._run(tensors, is_other)
 
-        stream.add(work)
+        used = [address for address, _ in tensors.values()]
+        stream.add(work, [*used, scratch[0]])
         return True
 
-    def _run(self, tensors: dict[str, tuple[int, Shape]]) -> None:
+    def _run(self, tensors: dict[str, tuple[int, Shape]], is_other: bool) -> None:
         """Run the graph on device memory."""
         arrays = {}
         for name, (address, shape) in tensors.items():
@@ -221,14 +300,11 @@ class ContextDouble:
         inputs = {name: arrays[name] for name in self._engine._inputs}
         outputs = compile_graph(self._engine._plan['graph']).infer(inputs, share_outputs=False)
         found = {port.any_name: values for port, values in outputs.items()}
-        if self._world.distort is not None:
-            self._world.distort(self._engine._plan['name'], found)
+        for distort in (self._world.distort, self._world.distort_graphs if is_other else None):
+            if distort is not None:
+                distort(self._engine._plan['name'], found)
         for name, values in found.items():
             arrays[name][...] = values
-
-    def _error(self, message: str) -> None:
-        """Log an error as the runtime does."""
-        self._engine._logger.log(real.ILogger.Severity.ERROR, message)
 
 
 @cache

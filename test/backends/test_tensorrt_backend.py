@@ -137,13 +137,14 @@ def test_work_that_cannot_be_captured_runs_without_graphs_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world.fails_to_capture = True
+    before = world.cuda.num_launches  # of the self-check
     features = backend.encode(images)
 
     for publish in ([0], [1], [1], [1], [0], [0], [0]):
         raw = backend.reconstruct(features, publish)
         assert_equal(raw, reference.reconstruct(reference.encode(images), publish))
 
-    assert world.cuda.num_launches == 0
+    assert world.cuda.num_launches == before
     assert caplog.text.count('reconstruct runs without a CUDA graph') == 1
     assert 'not permitted when stream is capturing' in caplog.text
     backend.close()

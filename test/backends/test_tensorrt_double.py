@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 import re
+import subprocess
 import sys
 from types import ModuleType
 from typing import Any
@@ -18,11 +19,14 @@ real_trt = pytest.importorskip('tensorrt_rtx')
 real_cuda = pytest.importorskip('cuda.bindings.runtime')
 
 CLASSES = {
-    'RuntimeDouble': real_trt.Runtime,
-    'EngineDouble': real_trt.ICudaEngine,
-    'ConfigDouble': real_trt.IRuntimeConfig,
-    'ContextDouble': real_trt.IExecutionContext,
+    'RuntimeDouble': 'Runtime',
+    'EngineDouble': 'ICudaEngine',
+    'ConfigDouble': 'IRuntimeConfig',
+    'ContextDouble': 'IExecutionContext',
 }
+# TensorRT's own bindings without builder and parser. A Runtime of theirs must not be made in this
+# process: without a driver it is broken.
+LEAN = 'tensorrt_lean_bindings'
 
 
 def public(kind: type) -> dict[str, Any]:
@@ -42,15 +46,20 @@ def real_arguments(function: Any) -> list[list[str]]:  # noqa: ANN401
     ]
 
 
+@pytest.mark.parametrize('module', ['tensorrt_rtx', LEAN])
 @pytest.mark.parametrize('name', CLASSES)
 def test_tensorrt_has_the_methods_and_arguments_of_the_double(
-    name: str, tensorrt_double: ModuleType
+    name: str, module: str, tensorrt_double: ModuleType
 ) -> None:
+    real = getattr(pytest.importorskip(module), CLASSES[name])
     offered = public(getattr(tensorrt_double, name))
+    if module == LEAN:  # these are of TensorRT-RTX alone
+        offered.pop('cuda_graph_strategy', None)
+        offered.pop('dynamic_shapes_kernel_specialization_strategy', None)
 
     assert offered
     for attribute, value in offered.items():
-        found = getattr(CLASSES[name], attribute)
+        found = getattr(real, attribute)
         assert callable(value) == callable(found), attribute
         if callable(value):
             arguments = list(inspect.signature(value).parameters)[1:]
@@ -63,6 +72,37 @@ def test_runtime_is_made_with_a_logger(tensorrt_double: ModuleType) -> None:
     assert list(inspect.signature(double).parameters)[1:] in real_arguments(
         real_trt.Runtime.__init__
     )
+
+
+def test_broken_runtime_of_tensorrt_is_refused_and_does_not_end_the_process() -> None:
+    pytest.importorskip(LEAN)
+    if current_gpu() is not None:
+        pytest.skip('there is a GPU, so the runtime is not broken')
+    code = (
+        f'import gc, {LEAN} as trt\n'
+        'from moe3d_engine.backends.tensorrt.runtime import TensorRtRuntime\n'
+        'try:\n'
+        '    TensorRtRuntime(trt)\n'
+        'except Exception as error:\n'
+        '    print(error)\n'
+        'gc.collect()'
+    )
+
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == 0, result.stderr
+    assert f'{LEAN} 11.4' in result.stdout
+    assert 'cannot start: createInferRuntime' in result.stdout
+    assert 'driver version is insufficient' in result.stdout
+
+
+def test_tensorrt_has_no_graphs_of_its_own_so_that_the_backend_captures() -> None:
+    lean = pytest.importorskip(LEAN)
+
+    assert not hasattr(lean, 'CudaGraphStrategy')
+    assert 'USER_MANAGED' in lean.ExecutionContextAllocationStrategy.__members__
 
 
 @pytest.mark.parametrize('name', ['tensorrt', 'tensorrt_rtx'])

@@ -15,6 +15,7 @@ from moe3d_engine.backends.tensorrt.backend import open_plans
 from moe3d_engine.backends.tensorrt.backend import open_tensorrt
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.plans.gpu import Gpu
 from moe3d_engine.plans.manifest import read_manifest
 from moe3d_engine.types import Float32Array
 import pytest
@@ -49,7 +50,27 @@ class TestNothingToRunOn:
     def test_without_tensorrt(self, refusal: Refusal, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, 'tensorrt', None)
 
-        assert 'pip install "tensorrt>=10.3,<12"' in refusal()
+        message = refusal()
+
+        assert (
+            'pip install "tensorrt>=10.3,<12"; for CUDA 12: "tensorrt-cu12>=10.3,<12"' in message
+        )
+
+    @pytest.mark.usefixtures('write_plans')
+    def test_tensorrt_rtx_alone_on_a_gpu_that_it_does_not_support(
+        self,
+        refusal: Refusal,
+        use_runtime: Callable[[str], Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        use_runtime('tensorrt_rtx')
+        seen = 'moe3d_engine.backends.tensorrt.usable_plans.current_gpu'
+        monkeypatch.setattr(seen, lambda: Gpu('H100', '9.0'))
+
+        message = refusal()
+
+        assert 'package tensorrt cannot be imported' in message
+        assert 'moe3d build moe3d' not in message  # its plans could not run here
 
     def test_without_cuda_python(
         self,

@@ -9,6 +9,7 @@ from moe3d_engine.assets import WeightsCard
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.plans.gpu import current_gpu
 from moe3d_engine.plans.manifest import RUNTIMES
+from moe3d_engine.plans.manifest import supports_rtx
 import numpy as np
 import pytest
 
@@ -30,6 +31,9 @@ def test_window_on_the_gpu_is_that_of_openvino(
     for package in (runtime, 'openvino', 'onnx_ir'):
         if find_spec(package) is None:
             pytest.skip(f'{package} is not installed')
+    gpu = current_gpu()
+    if runtime == 'tensorrt_rtx' and gpu and not supports_rtx(gpu.compute_capability):
+        pytest.skip(f'TensorRT-RTX does not run on the {gpu.name} ({gpu.compute_capability})')
     from moe3d_engine.backends.open import open_float32
     from moe3d_engine.backends.openvino_backend import open_openvino
     from moe3d_engine.backends.tensorrt.backend import open_plans

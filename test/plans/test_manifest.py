@@ -65,6 +65,7 @@ def test_everything_but_the_place_of_the_card_decides_the_key() -> None:
         'weights_name': 'x', 'weights_sha256': 'x', 'onnx_sha256': {}, 'runtime': 'tensorrt_rtx',
         'runtime_version': '11', 'gpu_name': 'x', 'compute_capability': '8.6',
         'hardware_compatibility': 'same_sm', 'precision': 'fp32', 'input_hw': (1, 1),
+        'accumulation': 'float16',
         'views': (1, 1, 1), 'decode': {},
     }  # fmt: skip
     keys = {replace(request, **{name: value}).key for name, value in changes.items()}
@@ -112,11 +113,18 @@ def test_all_mismatches_are_named_at_once(tmp_path: Path) -> None:
     ('built', 'here', 'fits'),
     [
         ({'hardware_compatibility': 'same_sm'}, ('Orin NX', '8.7'), True),
+        ({'accumulation': 'float16'}, ('Orin', '8.7'), True),
         ({'hardware_compatibility': 'same_sm'}, ('RTX 3090', '8.6'), False),
         ({'hardware_compatibility': 'ampere+'}, ('RTX 5090', '12.0'), True),
         ({'hardware_compatibility': 'ampere+'}, ('T4', '7.5'), False),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('RTX 5090', '12.0'), True),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('RTX 4090', '8.9'), True),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('a later one', '13.0'), True),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('T4', '7.5'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('Orin', '8.7'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('H100', '9.0'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('B200', '10.0'), False),
+        ({'runtime': 'tensorrt_rtx', 'compute_capability': ''}, ('Thor', '11.0'), False),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': '7.5,8.6'}, ('T4', '7.5'), True),
         ({'runtime': 'tensorrt_rtx', 'compute_capability': '8.6'}, ('RTX 4090', '8.9'), False),
     ],
@@ -132,11 +140,24 @@ def test_plans_run_on_the_gpus_that_they_were_made_for(
     assert (mismatches(manifest, expected) == []) is fits
 
 
+def test_plans_of_tensorrt_rtx_are_refused_with_the_reason_where_it_runs_on_no_gpu(
+    tmp_path: Path,
+) -> None:
+    manifest = make_manifest(tmp_path, runtime='tensorrt_rtx', compute_capability='')
+    here = make_request(runtime='tensorrt_rtx', gpu_name='H100', compute_capability='9.0')
+
+    with pytest.raises(EngineError, match=r'TensorRT-RTX, which does not run on .* H100 \(9\.0\)'):
+        check_manifest(manifest, here)
+
+
 def test_command_names_targets_and_compatibility() -> None:
     rtx = make_request(runtime='tensorrt_rtx', compute_capability='8.6,8.9', gpu_name='')
 
     assert rtx.command == (
         'moe3d build moe3d-small --precision fp16 --views 1 2 4 --rtx --rtx-targets 8.6 8.9'
+    )
+    assert '--precision fp16 --accumulation float16 --views' in (
+        make_request(accumulation='float16').command
     )
     assert make_request(hardware_compatibility='same_sm').command.endswith(
         '--hardware-compatibility same_sm'

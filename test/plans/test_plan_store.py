@@ -26,7 +26,7 @@ REQUEST = PlanRequest(
     weights='mine', weights_name='mine', weights_sha256='1' * 64,
     onnx_sha256=dict.fromkeys(GRAPHS, '2' * 64), runtime='tensorrt', runtime_version='10.3.0',
     gpu_name='Orin', compute_capability='8.7', hardware_compatibility='none', precision='fp16',
-    input_hw=(56, 70), views=(1, 2, 4), decode={'agree_tau': 0.05},
+    accumulation='float32', input_hw=(56, 70), views=(1, 2, 4), decode={'agree_tau': 0.05},
 )  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from contextlib import suppress
 from dataclasses import replace
 import logging
 from pathlib import Path
@@ -21,6 +20,7 @@ from moe3d_engine.backends.tensorrt.device_features import FeaturePool
 from moe3d_engine.backends.tensorrt.plan import check_tensors
 from moe3d_engine.backends.tensorrt.plan import TensorRtPlan
 from moe3d_engine.backends.tensorrt.runtime import TensorRtRuntime
+from moe3d_engine.backends.tensorrt.scratch import Scratch
 from moe3d_engine.backends.tensorrt.usable_plans import usable_plans
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
@@ -157,8 +157,7 @@ class TensorRtBackend:
         """Free everything on the GPU; a second call does nothing."""
         if not self._plans:
             return
-        with suppress(BackendError):  # then the GPU is lost, and there is nothing to wait for
-            self._cuda.synchronize()
+        self._cuda.wait()
         for plan in self._plans.values():
             plan.close()
         self._plans = {}
@@ -264,13 +263,14 @@ def open_plans(card: WeightsCard, folder: Path, manifest: PlanManifest) -> Tenso
         images are fitted wrongly.
     """
     paths = verified_plans(folder, manifest)
-    runtime = TensorRtRuntime(import_runtime(manifest.runtime))
+    trt = import_runtime(manifest.runtime)
     with ExitStack() as on_error:
-        cuda = Cuda(import_cuda())
+        cuda = Cuda(import_cuda())  # before the runtime, which may break where CUDA does not start
         on_error.callback(cuda.close)
+        runtime, scratch = TensorRtRuntime(trt), Scratch(cuda)
         plans = {}
         for name, on_host in ON_HOST.items():
-            plans[name] = TensorRtPlan(runtime, paths[name], cuda, on_host)
+            plans[name] = TensorRtPlan(runtime, paths[name], cuda, scratch, on_host)
             on_error.callback(plans[name].close)
         spec = replace(card.spec, max_views=manifest.views[2])
         check_tensors(plans, spec)

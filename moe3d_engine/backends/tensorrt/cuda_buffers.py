@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from moe3d_engine.errors import BackendError
+from moe3d_engine.plans.nvidia_log import LOST_ADVICE
 import numpy as np
 from numpy.typing import DTypeLike
 from numpy.typing import NDArray
@@ -131,6 +132,10 @@ class Cuda:
         """
         self._check(self._api.cudaStreamSynchronize(self._stream), 'finish its work')
 
+    def wait(self) -> None:
+        """Wait as `synchronize` does, before something is freed; after an error nothing runs."""
+        self._tried(self._api.cudaStreamSynchronize(self._stream))
+
     def capture(self, enqueue: Callable[[], bool]) -> Any:  # noqa: ANN401
         """
         Return the work that `enqueue` puts on the stream as a graph, which `launch` does.
@@ -173,7 +178,7 @@ class Cuda:
         """Free everything; a second call does nothing."""
         if self._stream is None:
             return
-        self._tried(self._api.cudaStreamSynchronize(self._stream))
+        self.wait()
         for address in tuple(self._device):
             self.free(address)
         for address in tuple(self._pinned):
@@ -195,7 +200,7 @@ class Cuda:
         code = int(status)
         advice = {_OUT_OF_MEMORY: MEMORY_ADVICE, _OLD_DRIVER: _INSTALL}.get(code, '')
         if code in _BROKEN:
-            advice = 'After this error only a new process can use the GPU: start it again.'
+            advice = LOST_ADVICE
         name = getattr(status, 'name', 'an unknown error')
         raise BackendError(f'CUDA could not {what}: {name} ({code}). {advice}'.rstrip())
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.backends.tensorrt.cuda_buffers import Cuda
 from moe3d_engine.backends.tensorrt.runtime import TensorRtRuntime
+from moe3d_engine.backends.tensorrt.scratch import Scratch
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
 from moe3d_engine.errors import ShapeError
@@ -47,7 +48,7 @@ class TensorRtPlan:
     A plan with memory for its inputs and outputs.
 
     The shapes of the inputs are set before each run. A shape that is run twice in a row is
-    captured as a CUDA graph, which the third and later runs launch. TensorRT-RTX does that by
+    captured as a CUDA graph, which the second and later runs launch. TensorRT-RTX does that by
     itself.
 
     Parameters
@@ -55,6 +56,7 @@ class TensorRtPlan:
     runtime : opens the plan.
     path : of the plan, which was checked.
     cuda : runs it.
+    scratch : memory between layers, which other plans use, too.
     on_host : inputs and outputs that also have memory on the CPU.
 
     Raises
@@ -66,11 +68,19 @@ class TensorRtPlan:
     """
 
     def __init__(
-        self, runtime: TensorRtRuntime, path: Path, cuda: Cuda, on_host: tuple[str, ...]
+        self,
+        runtime: TensorRtRuntime,
+        path: Path,
+        cuda: Cuda,
+        scratch: Scratch,
+        on_host: tuple[str, ...],
     ) -> None:
         self.name = path.stem
         self._runtime = runtime
         self._cuda = cuda
+        self._scratch = scratch
+        self._scratch_bytes = 0  # that the present shapes need
+        self._scratch_given = (0, 0)  # address and bytes that the context knows
         self._on_host = on_host
         self._engine = runtime.load(path)
         self._context = self._make_context()
@@ -85,7 +95,7 @@ class TensorRtPlan:
         self._own: list[int] = []
         self._host: dict[str, NDArray[Any]] = {}
         self._graph: Any = None
-        self._runs = 0  # with the present shapes
+        self._has_run = False  # with the present shapes and addresses
         self.set_shapes({name: most for name, (_, most) in self._limits.items()})
         self.tensors = {
             name: Tensor(self._is_input[name], dtype, self.shape(name))
@@ -123,6 +133,7 @@ class TensorRtPlan:
                 )
         self._drop_graph()
         self._shapes = {}
+        self._runtime.said()
         for name, shape in shapes.items():
             if not self._context.set_input_shape(name, shape):
                 raise self._runtime.failure(f'take the shape {shape} of {name} in {self.name}')
@@ -132,6 +143,9 @@ class TensorRtPlan:
             raise self._runtime.failure(f'infer the shapes of {self.name} ({error})') from error
         if unknown:
             raise self._runtime.failure(f'infer the shapes of {", ".join(unknown)}')
+        self._scratch_bytes = int(self._context.update_device_memory_size_for_shapes())
+        if not self._scratch_bytes and self._engine.device_memory_size_v2:
+            raise self._runtime.failure(f'tell how much memory {self.name} needs between layers')
         self._shapes = dict(shapes)
 
     def shape(self, name: str) -> Shape:
@@ -150,6 +164,7 @@ class TensorRtPlan:
         """
         self._free()
         self.set_shapes(shapes)
+        self._scratch.grow(self._scratch_bytes)
         for name, dtype in self._types.items():
             shape = self.shape(name)
             if shared is not None and name in shared:
@@ -190,13 +205,15 @@ class TensorRtPlan:
         BackendError
             If the runtime refuses.
         """
-        if self._runs == 1:
+        self._use_scratch()
+        if self._has_run and self._graph is None:
             self._capture()
-        self._runs += 1
-        if self._graph is not None:
-            self._cuda.launch(self._graph)
-        elif not self._execute():
+        if self._graph is not None and self._launch():
+            return
+        self._runtime.said()
+        if not self._execute():
             raise self._runtime.failure(f'run {self.name}')
+        self._has_run = True
 
     def close(self) -> None:
         """Free the plan and its memory; a second call does nothing."""
@@ -207,12 +224,18 @@ class TensorRtPlan:
     def _make_context(self) -> Any:  # noqa: ANN401
         """Return what holds the memory between layers."""
         trt = self._runtime.trt
+        shared = trt.ExecutionContextAllocationStrategy.USER_MANAGED
         self._captures = not hasattr(trt, 'CudaGraphStrategy')
         if self._captures:
-            context = self._engine.create_execution_context()
+            context = self._engine.create_execution_context(shared)
         else:
             config = self._engine.create_runtime_config()
+            config.set_execution_context_allocation_strategy(shared)
             config.cuda_graph_strategy = trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            # Else kernels for the present shapes replace the first ones while the node runs, and
+            # the self-check has not seen them.
+            eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
+            config.dynamic_shapes_kernel_specialization_strategy = eager
             context = self._engine.create_execution_context(config)
         if context is None:
             raise self._runtime.failure(f'make room to run {self.name}')
@@ -257,28 +280,55 @@ class TensorRtPlan:
         """Put the work on the stream; return whether the runtime could."""
         return bool(self._context.execute_async_v3(self._cuda.stream))
 
+    def _use_scratch(self) -> None:
+        """Give the context its memory between layers, if that is not what it has."""
+        self._scratch.grow(self._scratch_bytes)
+        given = (self._scratch.address, self._scratch.num_bytes)
+        if given != self._scratch_given:
+            self._drop_graph()
+            self._context.set_device_memory(*given)
+            self._scratch_given = given
+
     def _capture(self) -> None:
         """Capture a graph, now that a plain run has settled all that depends on the shapes."""
         if not self._captures:
             return
+        self._runtime.said()
         try:
             self._graph = self._cuda.capture(self._execute)
         except BackendError as error:
-            self._captures = False
-            _LOGGER.warning(
-                'The plan %s runs without a CUDA graph, which costs some time: %s (%s)',
-                self.name, error, self._runtime.said() or 'TensorRT gave no reason',
-            )  # fmt: skip
+            self._run_without_graphs(error)
+
+    def _launch(self) -> bool:
+        """Launch the graph; return whether CUDA could. The first launch may find no memory."""
+        try:
+            self._cuda.launch(self._graph)
+        except BackendError as error:
+            self._drop_graph()
+            self._run_without_graphs(error)
+            return False
+        return True
+
+    def _run_without_graphs(self, error: BackendError) -> None:
+        """Say once why a plan is run plainly from now on."""
+        self._captures = False
+        _LOGGER.warning(
+            'The plan %s runs without a CUDA graph, which costs some time: %s (%s)',
+            self.name, error, self._runtime.said() or 'TensorRT gave no reason',
+        )  # fmt: skip
 
     def _drop_graph(self) -> None:
-        """Forget a graph, which is for one set of shapes and addresses."""
+        """Forget a graph, which is for one set of shapes and addresses; it may still run."""
         if self._graph is not None:
+            self._cuda.wait()
             self._cuda.destroy(self._graph)
         self._graph = None
-        self._runs = 0
+        self._has_run = False
 
     def _free(self) -> None:
-        """Free graph and memory."""
+        """Free graph and memory; work that a failed call has left may still use them."""
+        if self._addresses:
+            self._cuda.wait()
         self._drop_graph()
         for address in self._own:
             self._cuda.free(address)

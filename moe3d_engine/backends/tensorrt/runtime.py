@@ -9,7 +9,11 @@ from typing import Any
 from moe3d_engine.backends.tensorrt.cuda_buffers import MEMORY_ADVICE
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
-from moe3d_engine.plans.compiler import make_log
+from moe3d_engine.plans.nvidia_log import keep_broken
+from moe3d_engine.plans.nvidia_log import log_of
+from moe3d_engine.plans.nvidia_log import LOST_ADVICE
+from moe3d_engine.plans.nvidia_log import lost_gpu
+from moe3d_engine.plans.nvidia_log import ran_out_of_memory
 
 
 class TensorRtRuntime:
@@ -18,7 +22,7 @@ class TensorRtRuntime:
 
     Parameters
     ----------
-    trt : the module `tensorrt` or `tensorrt_rtx`.
+    trt : the module `tensorrt` or `tensorrt_rtx`. CUDA must have started before.
 
     Raises
     ------
@@ -28,17 +32,15 @@ class TensorRtRuntime:
 
     def __init__(self, trt: Any) -> None:  # noqa: ANN401
         self.trt = trt
-        self.log = make_log(trt)
+        self._log = log_of(trt)
         try:
-            self._runtime = trt.Runtime(self.log)
-        except (
-            TypeError,
-            RuntimeError,
-        ) as error:  # TypeError: it returned a null pointer
-            raise BackendError(
-                f'{self.name} cannot start: {self.said() or error}. Its version must fit the '
-                'driver (look at nvidia-smi).'
-            ) from error
+            self._runtime = trt.Runtime(self._log)
+        except (TypeError, RuntimeError) as error:  # TypeError: it returned a null pointer
+            raise self._no_start(self.said() or str(error)) from error
+        said = self.said()
+        if said:
+            keep_broken(self._runtime)
+            raise self._no_start(said)
 
     @property
     def name(self) -> str:
@@ -47,9 +49,7 @@ class TensorRtRuntime:
 
     def said(self) -> str:
         """Return the errors that were logged since the last call."""
-        text = '; '.join(self.log.errors)
-        self.log.errors.clear()
-        return text
+        return '; '.join(self._log.take())
 
     def load(self, path: Path) -> Any:  # noqa: ANN401
         """
@@ -60,8 +60,9 @@ class TensorRtRuntime:
         EngineError
             If the runtime cannot read it.
         BackendError
-            If there is not enough memory.
+            If there is not enough memory, or the GPU is lost.
         """
+        self.said()
         with (
             path.open('rb') as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
@@ -70,8 +71,8 @@ class TensorRtRuntime:
         if engine is not None:
             return engine
         said = self.said() or 'it gave no reason'
-        if 'memory' in said.lower():
-            raise BackendError(f'{self.name} cannot load {path}: {said}. {MEMORY_ADVICE}')
+        if ran_out_of_memory(said) or lost_gpu(said):
+            raise BackendError(f'{self.name} cannot load {path}: {said}. {_advice(said)}')
         raise EngineError(
             f'{self.name} cannot read the plan {path}: {said}. It may be of another version or '
             f'for another GPU. Delete {path.parent} and run moe3d build.'
@@ -80,5 +81,19 @@ class TensorRtRuntime:
     def failure(self, what: str) -> BackendError:
         """Return the error of a call that failed, with what the runtime said."""
         said = self.said() or 'it gave no reason'
-        advice = f' {MEMORY_ADVICE}' if 'memory' in said.lower() else ''
-        return BackendError(f'{self.name} cannot {what}: {said}.{advice}')
+        return BackendError(f'{self.name} cannot {what}: {said}. {_advice(said)}'.rstrip())
+
+    def _no_start(self, reason: str) -> BackendError:
+        """Return the error of a runtime that does not start."""
+        return BackendError(
+            f'{self.name} cannot start: {reason}. Its CUDA must be one that the driver knows '
+            '(nvidia-smi shows it): pip install "tensorrt-cu12>=10.3,<12" for CUDA 12, '
+            '"tensorrt>=10.3,<12" for CUDA 13; on a Jetson take the one of JetPack.'
+        )
+
+
+def _advice(said: str) -> str:
+    """Return what to do after errors of the GPU."""
+    if lost_gpu(said):
+        return LOST_ADVICE
+    return MEMORY_ADVICE if ran_out_of_memory(said) else ''

@@ -9,10 +9,12 @@ from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
 from moe3d_engine.plans.compiler import import_runtime
 from moe3d_engine.plans.gpu import current_gpu
+from moe3d_engine.plans.gpu import Gpu
 from moe3d_engine.plans.manifest import plan_request
 from moe3d_engine.plans.manifest import PlanManifest
 from moe3d_engine.plans.manifest import PlanRequest
 from moe3d_engine.plans.manifest import RUNTIMES
+from moe3d_engine.plans.manifest import supports_rtx
 from moe3d_engine.plans.store import find_plans
 
 PRECISIONS = ('fp16', 'bf16', 'fp32', 'int8', 'fp8')  # the first is built where there is none
@@ -58,7 +60,7 @@ def usable_plans(card: WeightsCard, cache: Path) -> tuple[Path, PlanManifest]:
             for precision in PRECISIONS
         ]
 
-    versions = installed_runtimes()
+    versions = installed_runtimes(gpu)
     try:
         return find_plans(cache, *requests((1, 1, 1)))
     except EngineError:
@@ -67,18 +69,20 @@ def usable_plans(card: WeightsCard, cache: Path) -> tuple[Path, PlanManifest]:
         raise
 
 
-def installed_runtimes() -> dict[str, str]:
+def installed_runtimes(gpu: Gpu) -> dict[str, str]:
     """
-    Return the version of each runtime that is installed.
+    Return the version of each runtime that is installed and runs on a GPU.
 
     Raises
     ------
     EngineError
-        If none is; says how to install it.
+        If there is none; says how to install it.
     """
     versions = {}
     reasons = []
     for name in RUNTIMES:
+        if name == 'tensorrt_rtx' and not supports_rtx(gpu.compute_capability):
+            continue
         try:
             versions[name] = str(import_runtime(name).__version__)
         except EngineError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,7 +25,8 @@ import numpy as np
 
 PERCENTILES = (50, 95, 99)
 SOURCE_HW = (480, 640)  # an ordinary camera's image
-WARM_UP = 3  # windows before the clock starts
+# Before the clock starts: windows, and seconds, which an idle GPU takes to raise its clocks.
+WARM_UP, WARM_UP_S = 3, 1.0
 RUNTIMES = {
     'openvino:bf16': ('openvino', 'bf16'),
     'openvino:f32': ('openvino', 'f32'),
@@ -139,12 +141,12 @@ def _open(case: BenchCase) -> Backend:
 def _time_plain(backend: Backend, case: BenchCase) -> dict[str, float]:
     """Return percentiles of encoding all views and decoding the depth of all."""
     images = textured_images(case.num_views, backend.spec.input_hw)
-    times_ms = []
-    for _ in range(WARM_UP + case.repeats):
-        start = perf_counter()
+
+    def run() -> None:
         backend.reconstruct(backend.encode(images), range(case.num_views))
-        times_ms.append(1e3 * (perf_counter() - start))
-    return _percentiles(times_ms[WARM_UP:])
+
+    _warm_up(run)
+    return _percentiles([_time_ms(run) for _ in range(case.repeats)])
 
 
 def _time_sliding(backend: Backend, case: BenchCase) -> tuple[dict[str, float], dict[str, float]]:
@@ -152,18 +154,32 @@ def _time_sliding(backend: Backend, case: BenchCase) -> tuple[dict[str, float], 
     session = Session(Engine(backend))
     frames = _camera_frames(case.num_views)
     window = [View(frames[index % len(frames)]) for index in range(case.num_views)]
-    times_ms: list[float] = []
     stages: list[dict[str, float]] = []
-    for count in range(WARM_UP + case.repeats):
-        window = [*window[1:], View(frames[count % len(frames)])]
-        start = perf_counter()
-        result = session.reconstruct(window, [len(window) - 1])
-        times_ms.append(1e3 * (perf_counter() - start))
-        stages.append(result.timings_ms)
-    medians = {
-        name: float(np.median([stage[name] for stage in stages[WARM_UP:]])) for name in stages[-1]
-    }
-    return _percentiles(times_ms[WARM_UP:]), medians
+
+    def run() -> None:
+        window[:] = [*window[1:], View(frames[len(stages) % len(frames)])]
+        stages.append(session.reconstruct(window, [len(window) - 1]).timings_ms)
+
+    _warm_up(run)
+    stages.clear()
+    times_ms = [_time_ms(run) for _ in range(case.repeats)]
+    medians = {name: float(np.median([stage[name] for stage in stages])) for name in stages[-1]}
+    return _percentiles(times_ms), medians
+
+
+def _warm_up(run: Callable[[], None]) -> None:
+    """Run windows until a processor computes at its usual speed."""
+    start, count = perf_counter(), 0
+    while count < WARM_UP or perf_counter() - start < WARM_UP_S:
+        run()
+        count += 1
+
+
+def _time_ms(run: Callable[[], None]) -> float:
+    """Return how long one window takes."""
+    start = perf_counter()
+    run()
+    return 1e3 * (perf_counter() - start)
 
 
 def _camera_frames(count: int) -> list[UInt8Array]:

@@ -58,7 +58,8 @@ def _sample(network: Moe3dNet, item: ViewSet, num_views: int) -> tuple[Mixture, 
 
     def pick(values: Tensor | None) -> Tensor:
         assert values is not None
-        return values[:, :, ::STRIDE, ::STRIDE].movedim(1, 0)[:, known].unsqueeze(-1).float()
+        strided = values[:, :, ::STRIDE, ::STRIDE].movedim(1, 0).cpu()
+        return strided[:, known].unsqueeze(-1).float()
 
     depth, scale = pick(outputs.expert_depth), pick(outputs.expert_scale)
     log_weight = pick(outputs.gate_log_weights)

@@ -57,6 +57,8 @@ class TrainConfig:
     eval_every : steps between evaluations.
     held_out_sets : held-out windows of an evaluation.
     save_every_s : seconds between checkpoints.
+    workers : processes that load and augment windows, for each process that trains; 0 is one for
+        each core but one, at most 16.
     """
 
     data: str
@@ -93,7 +95,8 @@ class TrainConfig:
     seed: int = 0
     eval_every: int = 250
     held_out_sets: int = 24
-    save_every_s: float = 120.0
+    save_every_s: float = 60.0
+    workers: int = 0
 
     def __post_init__(self) -> None:
         """
@@ -109,6 +112,8 @@ class TrainConfig:
                 f'A run needs at least one step, one window and one window length; got steps='
                 f'{self.steps}, batch_size={self.batch_size}, view_counts={self.view_counts}.'
             )
+        if self.workers < 0:
+            raise ConfigError(f'workers is 0 (all cores but one) or more; got {self.workers}.')
         if self.part not in PARTS:
             raise ConfigError(f'part is one of {", ".join(PARTS)}; got {self.part!r}.')
         if not 0 <= self.decay_share <= 1:

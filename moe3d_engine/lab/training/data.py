@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from collections.abc import Iterator
+import os
+import time
 from typing import NamedTuple
 
 import cv2
@@ -15,8 +18,11 @@ from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data import Sampler
+
+MOST_WORKERS = 16
 
 
 class WindowKey(NamedTuple):
@@ -122,6 +128,44 @@ class WindowDataset(Dataset[dict[str, np.ndarray]]):
             'valid': known_windows(depth),
             'pose_encoding': encoding.astype(np.float32),
         }
+
+
+def num_workers(asked: int, num_processes: int = 1) -> int:
+    """Return how many processes load windows for each of those that train; see TrainConfig."""
+    cores = len(os.sched_getaffinity(0))
+    return asked or max(1, min(MOST_WORKERS, cores // num_processes - 1))
+
+
+class PacedBatches:
+    """
+    Batches, and how many windows a second they are used up at.
+
+    Parameters
+    ----------
+    batches : a loader.
+    num_windows : of one batch, over all processes that train.
+    """
+
+    def __init__(self, batches: Iterable[dict[str, Tensor]], num_windows: int) -> None:
+        self._batches = batches
+        self._num_windows = num_windows
+        self._seen = 0
+        self._start: float | None = None
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Yield the batches."""
+        for batch in self._batches:
+            if self._start is None:
+                self._start = time.monotonic()
+            self._seen += self._num_windows
+            yield batch
+
+    def take_rate(self) -> float:
+        """Return windows per second since the last call; the time until the next batch is none."""
+        seconds = time.monotonic() - (self._start or time.monotonic())
+        rate = self._seen / seconds if seconds > 0 else 0.0
+        self._seen, self._start = 0, None
+        return rate
 
 
 def known_windows(depth: Float32Array) -> Float32Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 import json
 import os
@@ -23,6 +22,8 @@ from moe3d_engine.lab.training.camera_metrics import camera_metrics
 from moe3d_engine.lab.training.config import learning_rate_factor
 from moe3d_engine.lab.training.config import TrainConfig
 from moe3d_engine.lab.training.config import VGGT_PREFIX
+from moe3d_engine.lab.training.data import num_workers
+from moe3d_engine.lab.training.data import PacedBatches
 from moe3d_engine.lab.training.data import WindowDataset
 from moe3d_engine.lab.training.data import WindowSampler
 from moe3d_engine.lab.training.objective import window_losses
@@ -55,8 +56,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     Train the network on windows of a data set and keep the average of its weights.
 
     The run folder gets `config.json`, `metrics.jsonl` (a line per evaluation), `curves.png`,
-    `last.pt` (all state, to resume from) and `weights.safetensors` (the average of the weights at
-    each evaluation, calibrated in the end).
+    `last.pt` (all state, to resume from, on a GPU or not) and `weights.safetensors` (the average
+    of the weights at each evaluation, calibrated in the end).
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     metrics: dict[str, float] = {}
     saved_at = time.monotonic()
     for step, cpu_batch in zip(steps, progress, strict=True):
-        batch = {name: value.to(accelerator.device) for name, value in cpu_batch.items()}
+        batch = {n: v.to(accelerator.device, non_blocking=True) for n, v in cpu_batch.items()}
         for group in optimizer.param_groups:
             rate = config.learning_rate * learning_rate_factor(step, config)
             group['lr'] = rate * group['relative_rate']
@@ -115,7 +116,11 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             progress.set_postfix(shown_figures(losses, metrics))
         last = step == config.steps
         if last or step % config.eval_every == 0:
-            metrics = evaluate_network(averaged, judged, config.part)
+            # The rate first: an evaluation takes its time.
+            metrics = {
+                'windows_per_s': batches.take_rate(),
+                **evaluate_network(averaged, judged, config.part),
+            }
             append_metrics(run / 'metrics.jsonl', step, losses, metrics)
             plot_metrics(run)
             save_weights(cast('Moe3dNet', averaged.module), run / 'weights.safetensors')
@@ -237,9 +242,7 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
     ]
 
 
-def open_batches(
-    config: TrainConfig, steps: range, accelerator: Accelerator
-) -> Iterable[dict[str, Tensor]]:
+def open_batches(config: TrainConfig, steps: range, accelerator: Accelerator) -> PacedBatches:
     """Return the loader of the batches of `steps` for this process."""
     sets = open_dataset(config.data, config.image_hw, max(config.view_counts))
     sampler = WindowSampler(
@@ -251,7 +254,14 @@ def open_batches(
         accelerator.process_index,
     )
     dataset = WindowDataset(sets, config.far_m, metric=config.metric, augment=True)
-    return DataLoader(dataset, batch_sampler=sampler, num_workers=1, prefetch_factor=4)
+    batches = DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=num_workers(config.workers, accelerator.num_processes),
+        prefetch_factor=4,
+        pin_memory=accelerator.device.type == 'cuda',
+    )
+    return PacedBatches(batches, config.batch_size * accelerator.num_processes)
 
 
 def shown_figures(losses: dict[str, Tensor], metrics: dict[str, float]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from moe3d_engine.errors import ConfigError
@@ -21,6 +22,17 @@ def test_case_reports_latency_stages_and_memory() -> None:
     assert 0 < result.sliding_ms['p50'] <= result.sliding_ms['max']
     assert set(result.stages_ms) == {'preprocess', 'encode', 'reconstruct', 'postprocess'}
     assert result.peak_memory_mb > 50
+
+
+def test_clock_starts_when_a_processor_has_been_busy_for_a_second() -> None:
+    from moe3d_engine.lab.runs.bench import _warm_up
+
+    starts: list[float] = []
+    begin = time.perf_counter()
+    _warm_up(lambda: starts.append(time.perf_counter()))
+
+    assert time.perf_counter() - begin >= 1
+    assert len(starts) >= 3
 
 
 def test_unknown_runtime_is_refused_with_the_known_ones() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 import json
 import os
@@ -13,6 +14,8 @@ from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.lab.synthetic.dataset import write_dataset
 from moe3d_engine.lab.training.config import TrainConfig
+from moe3d_engine.lab.training.data import num_workers
+from moe3d_engine.lab.training.objective import window_losses
 from moe3d_engine.lab.training.train import average_of
 from moe3d_engine.lab.training.train import build_network
 from moe3d_engine.lab.training.train import train
@@ -71,8 +74,43 @@ def test_run_folder_holds_configuration_figures_and_loadable_weights(config: Tra
     assert json.loads((run / 'config.json').read_text())['steps'] == 4
     assert lines[-1]['step'] == 4
     assert {'abs_rel', 'flying_gt', 'flying_pred', 'ece'} <= lines[-1].keys()
+    assert lines[-1]['windows_per_s'] > 0
     assert load_weights(run / 'weights.safetensors').config.num_experts == 2
     assert (run / 'curves.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_step_mixes_no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    # No GPU is here; torch checks devices in the same way where only shapes are computed.
+    monkeypatch.setattr(torch, 'autocast', lambda *_, **__: nullcontext())
+    monkeypatch.setattr(torch, 'is_autocast_enabled', lambda *_: False)
+    network = Moe3dNet(preset('moe3d-small')).to('meta')
+    maps = (1, 2, 96, 128)
+    shapes = {
+        'images': (1, 2, 3, 96, 128),
+        'depth': maps,
+        'valid': maps,
+        'pose_encoding': (1, 2, 9),
+    }
+    batch = {name: torch.rand(shape, device='meta') for name, shape in shapes.items()}
+
+    outputs = network(batch['images'], None, return_experts=True)
+    losses = window_losses(outputs, batch, network.config, TrainConfig('d', 'h', 'r'), 1)
+    losses['total'].backward()
+
+    assert {str(loss.device) for loss in losses.values()} == {'meta'}
+    assert all(str(p.grad.device) == 'meta' for p in network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize(
+    ('asked', 'cores', 'processes', 'expected'),
+    [(0, 2, 1, 1), (0, 1, 1, 1), (0, 16, 1, 15), (0, 64, 1, 16), (0, 16, 4, 3), (5, 2, 1, 5)],
+)
+def test_windows_are_loaded_on_all_cores_but_one(
+    asked: int, cores: int, processes: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(cores)))
+
+    assert num_workers(asked, processes) == expected
 
 
 def test_resuming_without_a_checkpoint_is_refused(config: TrainConfig, tmp_path: Path) -> None:
