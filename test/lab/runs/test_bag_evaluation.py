@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser
 from collections.abc import Collection
 import json
 from pathlib import Path
+import re
 from typing import Any
 
+from moe3d_engine.cli.main import run as moe3d
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import Message
-from moe3d_engine.lab.commands import evaluate_bag as command
+from moe3d_engine.lab.commands import evaluate
 from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
 import numpy as np
@@ -142,14 +143,10 @@ def test_every_frame_is_published_or_dropped_and_two_runs_are_equal(tmp_path: Pa
 
 def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip('matplotlib')
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    args = parser.parse_args(['--bag', str(write_bag(tmp_path / 'bag', count=2))])
-    args.weights, args.out = ['moe3d-small'], tmp_path / 'out'
-    args.json = args.force = False
-    args.all_metrics = True
+    bag = str(write_bag(tmp_path / 'bag', count=2))
+    command = ['evaluate', '--bag', bag, '--out', str(tmp_path / 'out'), '--all-metrics']
 
-    assert command.execute(args) == 0
+    assert moe3d(command, [evaluate]) == 0
 
     printed = capsys.readouterr().out
     assert '2 frames in, 2 published' in printed
@@ -157,17 +154,15 @@ def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (tmp_path / 'out' / 'report.html').stat().st_size > 10_000
 
 
-def test_command_that_could_evaluate_nothing_says_why_and_fails(tmp_path: Path) -> None:
+def test_command_that_could_evaluate_nothing_says_why_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip('matplotlib')
     bag = write_bag(tmp_path / 'bag', count=2, without=[(INFO, 0), (IMAGE, 1)])
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    args = parser.parse_args(['--bag', str(bag)])
-    args.weights, args.out = ['moe3d-small'], tmp_path / 'out'
-    args.json = args.force = False
 
-    with pytest.raises(InputError, match=r'could be evaluated.*no_camera_info'):
-        command.execute(args)
+    assert moe3d(['evaluate', '--bag', str(bag), '--out', str(tmp_path / 'out')], [evaluate]) == 2
+
+    assert re.search(r'could be evaluated.*no_camera_info', capsys.readouterr().err)
     assert (tmp_path / 'out' / 'report.html').is_file()
 
 
