@@ -164,7 +164,7 @@ def test_command_that_could_evaluate_nothing_says_why_and_fails(tmp_path: Path) 
     command.add_arguments(parser)
     args = parser.parse_args(['--bag', str(bag)])
     args.weights, args.out = ['moe3d-small'], tmp_path / 'out'
-    args.json = args.force = False
+    args.json = args.force = args.all_metrics = False
 
     with pytest.raises(InputError, match=r'could be evaluated.*no_camera_info'):
         command.execute(args)
