@@ -24,7 +24,11 @@ class Missing(MetaPathFinder):
             raise ModuleNotFoundError(f'No module named {name!r}', name=name)
 
 
-sys.meta_path.insert(0, Missing())
+# An editable installation finds the laboratory of the checkout, wherever the rest comes from.
+sys.meta_path[:] = [
+    Missing(),
+    *(f for f in sys.meta_path if 'Editable' not in getattr(f, '__name__', '')),
+]
 
 from moe3d_ros.cli import installed_commands  # noqa: E402
 from moe3d_ros.node import Moe3dNode  # noqa: E402

@@ -8,6 +8,7 @@ import logging
 import math
 
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
@@ -131,10 +132,10 @@ def _path_length(poses: Float64Array) -> float:
 
 
 def _trajectory_figures(poses: Float64Array, true_poses: Float64Array) -> dict[str, float]:
-    """Return ATE and RPE; nothing where their package is missing."""
+    """Return ATE and RPE; nothing where they have no meaning or their package is missing."""
     try:
         return trajectory_errors(poses, true_poses)._asdict()
-    except ConfigError as error:
+    except (ConfigError, ShapeError) as error:
         logger.warning('ATE and RPE are left out. %s', error)
         return {}
 

@@ -77,3 +77,22 @@ def test_exact_windows_give_an_exact_map_in_any_unit(
 
 def test_too_few_poses_give_no_figures(rng: np.random.Generator) -> None:
     assert run(rng, num_frames=2) == {}
+
+
+def test_camera_that_moves_on_a_line_has_a_map_but_no_trajectory_error(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip('evo')
+
+    def on_a_line(number: int) -> np.ndarray:
+        pose = np.eye(4)
+        pose[0, 3] = 0.05 * number
+        return pose
+
+    monkeypatch.setitem(globals(), 'world_from_cam', on_a_line)
+
+    figures = run(rng)
+
+    assert 'ate_rmse_m' not in figures
+    assert figures['f_score'] == 1.0
+    assert 'moves on one line' in caplog.text

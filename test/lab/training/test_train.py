@@ -278,5 +278,5 @@ def test_training_the_cameras_leaves_every_weight_of_depth_alone(
     }
     assert moved == {'camera_head', 'pose_matcher'}
     assert metrics.keys() == {
-        'rotation_deg', 'direction_deg', 'translation_share', 'pose_auc_30',
+        'rotation_deg', 'direction_deg', 'translation_share', 'pose_auc_30', 'windows_per_s',
     }  # fmt: skip
