@@ -131,7 +131,7 @@ class _CarefulRedirects(HTTPRedirectHandler):
 def _content_length(response: addinfourl) -> int:
     """Return how many bytes are to come; 0 where the server does not say."""
     text = response.headers.get('Content-Length') or '0'
-    if not re.fullmatch('[0-9]{1,18}', text):
+    if not re.fullmatch('[0-9]{1,20}', text):
         raise ConnectionError(f'the server says {text[:40]!r} for the length of the file')
     return int(text)
 
