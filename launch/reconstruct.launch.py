@@ -19,6 +19,8 @@ from launch_ros.actions import LifecycleNode
 from launch_ros.actions import Node
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
+from launch_ros.utilities import make_namespace_absolute
+from launch_ros.utilities import prefix_namespace
 from lifecycle_msgs.msg import Transition
 from moe3d_ros.fastdds_profile import fast_dds_environment
 from moe3d_ros.settings.file import read_params_file
@@ -100,9 +102,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         argument.name: LaunchConfiguration(argument.name).perform(context)
         for argument in ARGUMENTS
     }
-    in_file = read_params_file(
-        Path(value['params_file']), f'/{value["namespace"].strip("/")}/moe3d'.replace('//', '/')
-    )
+    in_file = read_params_file(Path(value['params_file']), node_name(context, value['namespace']))
     overrides = {name: value[name_of] for name, name_of in REPLACED.items() if value[name_of]}
     if 'use_sim_time' in overrides:
         overrides['use_sim_time'] = overrides['use_sim_time'] == 'true'
@@ -144,6 +144,12 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ]
     start_node = autostart(node) if value['autostart'] == 'true' else []
     return [*replaced, *start_node, node, rviz]
+
+
+def node_name(context: LaunchContext, namespace: str) -> str:
+    """Return the node's name in the graph, below the namespace of the group that it is in."""
+    group = context.launch_configurations.get('ros_namespace')
+    return f'{make_namespace_absolute(prefix_namespace(group, namespace)).rstrip("/")}/moe3d'
 
 
 def autostart(node: LifecycleNode) -> list[LaunchDescriptionEntity]:

@@ -38,14 +38,20 @@ def read_sections(path: Path) -> list[Section]:
     """
     try:
         content = yaml.safe_load(path.read_bytes())
+        if isinstance(content, Mapping):
+            return list(_sections(str(path), '', content))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f'The parameter file {path} cannot be read: {error}') from error
-    if not isinstance(content, Mapping):
+        reason = ' '.join(str(error).split())  # PyYAML's has several lines
+        raise ConfigError(f'The parameter file {path} cannot be read: {reason}') from error
+    except RecursionError as error:
         raise ConfigError(
-            f'{path} is no parameter file: expected is `/**: ros__parameters:` with parameters '
-            f'below, as in config/reconstruct.yaml.'
-        )
-    return list(_sections(str(path), '', content))
+            f'The parameter file {path} cannot be read: it is nested too deep, or contains itself '
+            f'by an alias.'
+        ) from error
+    raise ConfigError(
+        f'{path} is no parameter file: expected is `/**: ros__parameters:` with parameters '
+        f'below, as in config/reconstruct.yaml.'
+    )
 
 
 def read_params_file(path: Path, node: str) -> dict[str, object]:

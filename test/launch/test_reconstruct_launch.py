@@ -23,8 +23,11 @@ pytest.importorskip('rclpy', reason='needs ROS')
 
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
 import rclpy
+from rclpy.client import Client
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
@@ -36,6 +39,16 @@ pytestmark = pytest.mark.launch
 
 START_TIMEOUT_S = 60.0
 HEIGHT, WIDTH = 240, 320
+
+PARAMS = """
+/**:
+  ros__parameters:
+    use_sim_time: false
+    input: {transport: compressed}
+    depth: {max_m: 9.0}
+/rig/moe3d:
+  ros__parameters: {camera: {name: left}}
+"""
 
 LAUNCH = """
 import sys
@@ -111,6 +124,20 @@ def spin_until(
     executor.shutdown()
 
 
+def answers(
+    client: Client, request: object, node: Node, is_alive: Callable[[], bool]
+) -> list[Any]:
+    """Return a service's answer to one request, or nothing if it takes too long."""
+    futures: list[Any] = []
+
+    def ask() -> None:
+        if client.service_is_ready() and not futures:
+            futures.append(client.call_async(request))
+
+    spin_until(node, lambda: futures and futures[0].done(), ask, is_alive)
+    return [future.result() for future in futures if future.done()]
+
+
 def camera_info(frame_id: str) -> CameraInfo:
     focal_px = 0.8 * WIDTH
     center_x, center_y = (WIDTH - 1) / 2, (HEIGHT - 1) / 2
@@ -160,8 +187,19 @@ def image(transport: str) -> Image | CompressedImage:
                 'log_level:=warn',
             ],
         ),
+        (
+            'compressed',
+            '/front/color/compressed',
+            '/rig/left/camera_info',
+            '/rig/moe3d/left/depth/image_rect',
+            [
+                'params_file:=params.yaml',
+                'image_topic:=/front/color',
+                'ros_namespace:=rig',  # as PushRosNamespace around an inclusion sets it
+            ],
+        ),
     ],
-    ids=['defaults', 'every name changed'],
+    ids=['defaults', 'every name changed', 'as a file says'],
 )
 def test_launched_node_turns_images_into_depth(
     colcon_install: Path,
@@ -185,6 +223,7 @@ def test_launched_node_turns_images_into_depth(
         info_publisher.publish(info)
         image_publisher.publish(message)
 
+    (tmp_path / 'params.yaml').write_text(PARAMS)
     log = tmp_path / 'launch.log'
     with launched(installed_environment, colcon_install, log, *arguments) as is_alive:
         spin_until(node, lambda: depths, publish, is_alive)
@@ -201,16 +240,39 @@ def test_without_autostart_the_node_waits_unconfigured(
     node: Node,
 ) -> None:
     client = node.create_client(GetState, '/moe3d/get_state')
-    futures: list[Any] = []
-
-    def ask() -> None:
-        if client.service_is_ready() and not futures:
-            futures.append(client.call_async(GetState.Request()))
-
     log = tmp_path / 'launch.log'
     with launched(installed_environment, colcon_install, log, 'autostart:=false') as is_alive:
-        spin_until(node, lambda: futures and futures[0].done(), ask, is_alive)
-        assert futures, log.read_text()
-        state = futures[0].result().current_state.id
+        responses = answers(client, GetState.Request(), node, is_alive)
+        assert responses, log.read_text()
 
-    assert state == State.PRIMARY_STATE_UNCONFIGURED
+    assert responses[0].current_state.id == State.PRIMARY_STATE_UNCONFIGURED
+
+
+def test_argument_replaces_the_value_of_a_file_and_the_log_says_so(
+    colcon_install: Path,
+    installed_environment: Mapping[str, str],
+    tmp_path: Path,
+    node: Node,
+) -> None:
+    (tmp_path / 'params.yaml').write_text(PARAMS)
+    names = ['camera.name', 'input.transport', 'use_sim_time', 'depth.max_m']
+    client = node.create_client(GetParameters, '/rig/moe3d/get_parameters')
+    request = GetParameters.Request(names=names)
+    arguments = [
+        'params_file:=params.yaml',
+        'namespace:=rig',
+        'autostart:=false',
+        'camera:=on',  # a name, though YAML takes it for `true`
+        'transport:=compressed',
+        'use_sim_time:=true',
+    ]
+    log = tmp_path / 'launch.log'
+    with launched(installed_environment, colcon_install, log, *arguments) as is_alive:
+        responses = answers(client, request, node, is_alive)
+        assert responses, log.read_text()
+
+    values = [parameter_value_to_python(value) for value in responses[0].values]
+    assert values == ['on', 'compressed', True, 9.0]
+    assert 'camera.name is on: the argument replaces left of params_file.' in log.read_text()
+    assert 'use_sim_time is True: the argument replaces False of' in log.read_text()
+    assert 'input.transport is' not in log.read_text()

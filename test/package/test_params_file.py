@@ -52,13 +52,18 @@ def test_shipped_file_speaks_to_every_node() -> None:
     assert values['input.transport'] == 'raw'
 
 
-@pytest.mark.parametrize('text', ['a: [', '- 1', ''])
-def test_file_that_is_none_is_refused_by_name(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    'text',
+    ['a: [', '- 1', '', '{a: ' * 5000 + '}' * 5000, '/**: &a {ros__parameters: {b: *a}}'],
+    ids=['broken', 'list', 'empty', 'deep', 'in itself'],
+)
+def test_file_that_is_none_is_refused_by_name_in_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / 'p.yaml'
     path.write_text(text)
 
-    with pytest.raises(ConfigError, match=r'p\.yaml'):
+    with pytest.raises(ConfigError, match=r'p\.yaml') as refusal:
         read_params_file(path, '/moe3d')
+    assert '\n' not in str(refusal.value)
 
 
 def test_missing_file_is_refused_by_name(tmp_path: Path) -> None:
