@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import Message
+from moe3d_engine.intake.messages import quoted
 from rosbags.serde import SerdeError
 from rosbags.typesys import get_types_from_idl
 from rosbags.typesys import get_types_from_msg
@@ -44,7 +45,8 @@ def decoder_of(type_name: str, definition_format: str, definition: str) -> Decod
         try:
             store.register(_types(type_name, definition_format, definition))
         except Exception as error:  # the parser raises errors of all kinds
-            raise InputError(f'the definition of {type_name} cannot be read: {error}') from error
+            why = quoted(str(error))  # it repeats the definition
+            raise InputError(f'the definition of {type_name} cannot be read: {why}') from error
     if type_name not in store.fielddefs:
         raise InputError(f'the type {type_name} is not known, and the bag does not define it')
 
