@@ -74,8 +74,8 @@ engine: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/assets test/bags test/engine test/geometry test/intake $(LOG)
 
 lab: $(TINY)
-	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/datasets test/lab/metrics test/lab/protocols \
-	test/lab/reports test/lab/runs $(LOG)
+	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/datasets test/lab/fuzz test/lab/metrics \
+	test/lab/protocols test/lab/reports test/lab/runs $(LOG)
 
 model:
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/model $(LOG)

@@ -24,8 +24,11 @@ from moe3d_engine.errors import InputError
 
 MAGIC = b'SQLite format 3\0'
 UNMERGED = ('-wal', '-journal')  # what SQLite keeps beside a database that is written to
-MAX_ROW = 2**63 - 1
-MOST_SKIPPED = 2000  # row numbers that are tried behind damage before the rest is given up
+MOST_SKIPPED = 1000  # row numbers tried behind damage where the last one is not known
+STEPS_PER_HOLE = 100  # the wider a hole already is, the wider the steps: 1 % of it may be missed
+
+_INDEX = 'SELECT rowid, topic_id, timestamp FROM messages WHERE rowid > ? ORDER BY rowid LIMIT ?'
+_ALL, _ONE = -1, 1  # limits of that
 
 
 class _Entry(NamedTuple):
@@ -121,16 +124,18 @@ class SqliteFile:
 
     def _read_index(self) -> Iterator[_Entry]:
         """Yield where the messages are, past pages that cannot be read."""
-        query = 'SELECT rowid, topic_id, timestamp FROM messages WHERE rowid > ? ORDER BY rowid'
-        newest: _Entry | None = None
-        at = whole = 0  # the last row that was looked at, and that could be read
+        last, newest = self._last_row(), None
+        row = whole = 0  # the last row that was looked at, and that could be read
+        limit = _ALL
         hole: sqlite3.Error | None = None
-        while at <= whole + MOST_SKIPPED and at < MAX_ROW:
+        while row < (whole + MOST_SKIPPED if last is None else last):
+            start, is_empty = row, True
             try:
-                for row, topic, log_ns in self._database.execute(query, (at,)):
-                    if row <= at:  # damaged pages may lead in a circle
-                        raise sqlite3.DatabaseError('its rows are out of order')
-                    at = whole = row
+                for found, topic, log_ns in self._database.execute(_INDEX, (row, limit)):
+                    is_empty = False
+                    if found <= row:  # on a page that lies where another one should
+                        continue
+                    row = whole = found
                     if topic not in self.channels or not isinstance(log_ns, int):
                         continue
                     entry = _Entry(log_ns, row, topic)
@@ -138,11 +143,24 @@ class SqliteFile:
                         self._report(newest, entry, hole)
                     newest, hole = entry, None
                     yield entry
-                break
+                if limit == _ALL or is_empty:
+                    break
+                row, limit = max(row, start + 1), _ALL
             except sqlite3.Error as error:
-                at, hole = at + 1, error
+                # Python has read one row ahead and loses it: ask for it alone before going on.
+                if limit == _ONE:
+                    row, hole = row + 1 + (row - whole) // STEPS_PER_HOLE, error
+                limit = _ONE
         if hole is not None:
             self._report(newest, None, hole)
+
+    def _last_row(self) -> int | None:
+        """Return the number of the last message; None where it cannot be read."""
+        try:
+            (last,) = self._database.execute('SELECT max(rowid) FROM messages').fetchone()
+        except sqlite3.Error:
+            return None
+        return int(last or 0)
 
     def _report(self, before: _Entry | None, behind: _Entry | None, error: sqlite3.Error) -> None:
         """Say between which messages others are lost."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import os
+import threading
 from typing import Any
 
 from moe3d_engine.errors import BackendError
@@ -75,6 +77,30 @@ def test_ten_cycles_leak_no_publishers_subscriptions_or_timers(rig: Rig) -> None
 
     assert entities() == before
     assert rig.backend.num_closed == 10
+
+
+def test_twenty_lives_leave_threads_and_files_as_they_were(
+    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
+) -> None:
+    def held() -> tuple[list[str], int]:
+        threads = sorted(thread.name for thread in threading.enumerate())
+        return threads, len(os.listdir('/proc/self/fd'))
+
+    def live() -> None:
+        publishers = live_rig.images, live_rig.infos
+        live_rig.wait_until(lambda: all(p.get_subscription_count() for p in publishers))
+        live_rig.send_and_wait(image_message(), info_message())
+        assert live_rig.node.trigger_deactivate() == SUCCESS
+        assert live_rig.node.trigger_cleanup() == SUCCESS
+
+    live()
+    before = held()
+    for _ in range(20):
+        live_rig.start()
+        live()
+
+    assert held() == before
+    assert live_rig.backend.num_closed == 21
 
 
 def test_backend_that_does_not_open_leaves_node_unconfigured(

@@ -29,7 +29,7 @@ PLACES = {
     'openvino': ('moe3d_engine/backends/openvino_backend.py', 'moe3d_engine/graphs/rounding.py'),
     'tensorrt': ('moe3d_engine/plans/compiler.py',),
     'matplotlib': ('moe3d_engine/lab/', 'moe3d_ros/tools/'),
-    'rosbags': ('moe3d_engine/bags/', 'moe3d_engine/intake/images.py', 'moe3d_ros/tools/'),
+    'rosbags': ('moe3d_engine/bags/', 'moe3d_engine/lab/fuzz/', 'moe3d_ros/tools/'),
     'open3d': (),
     'moe3d_ros': ROS_ONLY,
     'rclpy': ROS_ONLY,
