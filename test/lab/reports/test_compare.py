@@ -15,6 +15,7 @@ from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
+from moe3d_ros.cli import main
 import numpy as np
 import pytest
 
@@ -153,18 +154,13 @@ def test_command_compares_records_on_disk(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from argparse import ArgumentParser
-
     paths = [tmp_path / 'a.json', tmp_path / 'b.json']
     shorter = replace(blurred, frames=blurred.frames[1:])
     for record, path in zip((sharp, shorter), paths, strict=True):
         record.write(path)
-    parser = ArgumentParser()
-    evaluate_compare.add_arguments(parser)
-    args = parser.parse_args(['--compare', *map(str, paths)])
-    args.out, args.json = tmp_path / 'out', False
 
-    assert evaluate_compare.execute(args) == 0
+    out = str(tmp_path / 'out')
+    assert main(['evaluate', '--compare', *map(str, paths), '--out', out]) == 0
 
     printed = capsys.readouterr().out
     assert '| worse |' in printed
