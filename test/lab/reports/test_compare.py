@@ -6,8 +6,10 @@ from dataclasses import replace
 import json
 from pathlib import Path
 
+from moe3d_engine.cli.main import run as moe3d
 from moe3d_engine.errors import InputError
-from moe3d_engine.lab.commands import evaluate_compare
+from moe3d_engine.lab.commands import evaluate
+from moe3d_engine.lab.commands.evaluate_compare import name_frames
 from moe3d_engine.lab.metrics import boundary_f1_moge
 from moe3d_engine.lab.reports.compare import compare_records
 from moe3d_engine.lab.reports.compare import unmatched_frames
@@ -153,18 +155,13 @@ def test_command_compares_records_on_disk(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from argparse import ArgumentParser
-
     paths = [tmp_path / 'a.json', tmp_path / 'b.json']
     shorter = replace(blurred, frames=blurred.frames[1:])
     for record, path in zip((sharp, shorter), paths, strict=True):
         record.write(path)
-    parser = ArgumentParser()
-    evaluate_compare.add_arguments(parser)
-    args = parser.parse_args(['--compare', *map(str, paths)])
-    args.out, args.json = tmp_path / 'out', False
+    command = ['evaluate', '--compare', *map(str, paths), '--out', str(tmp_path / 'out')]
 
-    assert evaluate_compare.execute(args) == 0
+    assert moe3d(command, [evaluate]) == 0
 
     printed = capsys.readouterr().out
     assert '| worse |' in printed
@@ -175,5 +172,5 @@ def test_command_compares_records_on_disk(
 
 
 def test_long_list_of_frames_is_cut_on_the_screen() -> None:
-    assert evaluate_compare.name_frames(['5', '7']) == '5, 7'
-    assert evaluate_compare.name_frames([str(i) for i in range(12)]).endswith(', 9 and 2 more')
+    assert name_frames(['5', '7']) == '5, 7'
+    assert name_frames([str(i) for i in range(12)]).endswith(', 9 and 2 more')
