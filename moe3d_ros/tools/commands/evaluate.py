@@ -38,6 +38,8 @@ def execute(args: argparse.Namespace) -> int:
 
     if args.bag is None:
         raise ConfigError('--live plays a bag into the node: name one with --bag.')
+    if args.all_metrics:
+        raise ConfigError('--all-metrics judges depth; --live measures time. Leave one out.')
     return execute_live(args)
 
 
