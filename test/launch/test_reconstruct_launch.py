@@ -127,14 +127,18 @@ def spin_until(
 def answers(
     client: Client, request: object, node: Node, is_alive: Callable[[], bool]
 ) -> list[Any]:
-    """Return a service's answer to one request, or nothing if it takes too long."""
+    """
+    Return what a service answers, or nothing if it takes too long.
+
+    It is asked again and again: DDS loses an answer while a client is half discovered.
+    """
     futures: list[Any] = []
 
     def ask() -> None:
-        if client.service_is_ready() and not futures:
+        if client.service_is_ready():
             futures.append(client.call_async(request))
 
-    spin_until(node, lambda: futures and futures[0].done(), ask, is_alive)
+    spin_until(node, lambda: any(future.done() for future in futures), ask, is_alive)
     return [future.result() for future in futures if future.done()]
 
 
