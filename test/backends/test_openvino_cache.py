@@ -57,3 +57,19 @@ def test_cache_that_cannot_be_made_is_said_and_does_not_stop_anything(
     monkeypatch.setenv('MOE3D_CACHE', str(tmp_path / 'file'))
     assert np.isfinite(first_depth()).all()
     assert 'compiled at each start' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('machine', 'capabilities', 'precision'),
+    [
+        ('x86_64', ['FP32', 'BF16'], 'bf16'),
+        ('x86_64', ['FP32'], 'f32'),
+        ('aarch64', ['FP32', 'FP16', 'BF16'], 'f32'),
+    ],
+)
+def test_bf16_is_chosen_where_it_was_checked(
+    machine: str, capabilities: list[str], precision: str
+) -> None:
+    from moe3d_engine.backends.openvino_backend import best_precision
+
+    assert best_precision(machine, capabilities) == precision
