@@ -17,10 +17,10 @@ from moe3d_engine.backends.tensorrt.cuda_buffers import Cuda
 from moe3d_engine.backends.tensorrt.cuda_buffers import import_cuda
 from moe3d_engine.backends.tensorrt.device_features import DeviceFeatures
 from moe3d_engine.backends.tensorrt.device_features import FeaturePool
-from moe3d_engine.backends.tensorrt.plan import check_tensors
 from moe3d_engine.backends.tensorrt.plan import TensorRtPlan
 from moe3d_engine.backends.tensorrt.runtime import TensorRtRuntime
 from moe3d_engine.backends.tensorrt.scratch import Scratch
+from moe3d_engine.backends.tensorrt.tensors import check_tensors
 from moe3d_engine.backends.tensorrt.usable_plans import usable_plans
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError

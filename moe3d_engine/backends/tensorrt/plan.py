@@ -6,41 +6,21 @@ from collections.abc import Mapping
 import logging
 from pathlib import Path
 from typing import Any
-from typing import NamedTuple
 
-from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.backends.tensorrt.cuda_buffers import Cuda
 from moe3d_engine.backends.tensorrt.runtime import TensorRtRuntime
 from moe3d_engine.backends.tensorrt.scratch import Scratch
+from moe3d_engine.backends.tensorrt.tensors import REBUILD
+from moe3d_engine.backends.tensorrt.tensors import Shape
+from moe3d_engine.backends.tensorrt.tensors import Tensor
+from moe3d_engine.backends.tensorrt.tensors import TYPES
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
 from moe3d_engine.errors import ShapeError
-from moe3d_engine.types import RawOutputs
 import numpy as np
 from numpy.typing import NDArray
 
 _LOGGER = logging.getLogger(__name__)
-_FLOAT, _INT64, _UINT8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint8)
-_TYPES: dict[str, np.dtype[Any]] = {'FLOAT': _FLOAT, 'INT64': _INT64, 'UINT8': _UINT8}
-_REBUILD = 'Build the plans again with `moe3d build`.'
-
-Shape = tuple[int, ...]
-
-
-class Tensor(NamedTuple):
-    """
-    An input or output of a plan.
-
-    Parameters
-    ----------
-    is_input : else it is an output.
-    dtype : of its elements.
-    largest : its shape when all inputs are as large as the plan takes them.
-    """
-
-    is_input: bool
-    dtype: np.dtype[Any]
-    largest: Shape
 
 
 class TensorRtPlan:
@@ -247,17 +227,17 @@ class TensorRtPlan:
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
             found = self._engine.get_tensor_dtype(name).name
-            if found not in _TYPES:
+            if found not in TYPES:
                 raise EngineError(
                     f'{name} of the plan {self.name} has the type {found}; expected one of '
-                    f'{", ".join(_TYPES)}. {_REBUILD}'
+                    f'{", ".join(TYPES)}. {REBUILD}'
                 )
             if self._engine.get_tensor_location(name) != self._runtime.trt.TensorLocation.DEVICE:
                 raise EngineError(
                     f'The plan {self.name} wants {name} in memory of the CPU; expected in that of '
-                    f'the GPU. {_REBUILD}'
+                    f'the GPU. {REBUILD}'
                 )
-            types[name] = _TYPES[found]
+            types[name] = TYPES[found]
         return types
 
     def _find_limits(self, name: str) -> tuple[Shape, Shape]:
@@ -337,57 +317,3 @@ class TensorRtPlan:
         self._own.clear()
         self._host.clear()
         self._addresses.clear()
-
-
-def check_tensors(plans: Mapping[str, TensorRtPlan], spec: NetworkSpec) -> None:
-    """
-    Check that the plans of a set of weights take and give what its backend expects.
-
-    Parameters
-    ----------
-    plans : `preprocess`, `image_encoder` and `reconstruct`.
-    spec : of the weights, with the views that the plans were built for.
-
-    Raises
-    ------
-    EngineError
-        If a tensor is missing, or has another shape or type; names it.
-    """
-    most, (height, width) = spec.max_views, spec.input_hw
-    images = Tensor(True, _FLOAT, (most, 3, height, width))
-    maps = Tensor(False, _FLOAT, (most, height, width))
-    given = {n: t for n, t in plans['image_encoder'].tensors.items() if not t.is_input}
-    features = {n: Tensor(False, _FLOAT, (most, *t.largest[1:])) for n, t in given.items()}
-    source = plans['preprocess'].tensors.get('source', images).largest
-    expected = {
-        'preprocess': {
-            'source': Tensor(True, _UINT8, (most, *source[1:3], 3)),
-            'rows': Tensor(True, _FLOAT, (height, source[1])),
-            'columns': Tensor(True, _FLOAT, (width, source[2])),
-            'fitted': Tensor(False, _UINT8, (most, height, width, 3)),
-            'images': images._replace(is_input=False),
-        },
-        'image_encoder': {'images': images, **features},
-        'reconstruct': {
-            **{name: tensor._replace(is_input=True) for name, tensor in features.items()},
-            'publish': Tensor(True, _INT64, (most,)),
-            **dict.fromkeys(RawOutputs._fields, maps),
-            'pose_encoding': Tensor(False, _FLOAT, (most, 9)),
-        },
-    }
-    for plan, tensors in expected.items():
-        found = plans[plan].tensors
-        for name in sorted(tensors.keys() | found.keys()):
-            if tensors.get(name) != found.get(name):
-                raise EngineError(
-                    f'The plan {plan} is not one of {spec.name}: its {name} is '
-                    f'{_shown(found.get(name))}, expected is {_shown(tensors.get(name))}. '
-                    f'{_REBUILD}'
-                )
-
-
-def _shown(tensor: Tensor | None) -> str:
-    """Return a tensor for a sentence."""
-    if tensor is None:
-        return 'missing'
-    return f'an {"input" if tensor.is_input else "output"} {tensor.largest} of {tensor.dtype}'
