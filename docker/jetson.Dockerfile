@@ -13,6 +13,8 @@ FROM ${BASE_IMAGE}
 RUN /opt/moe3d/venv/bin/python -c 'import importlib.util, sys; \
         sys.exit(None if importlib.util.find_spec("tensorrt") else "The base image has no TensorRT")'
 
+# Images of jetson-containers name an index that may be offline: --build-arg PIP_INDEX_URL=... .
+ARG PIP_INDEX_URL
 ARG CUDA_PYTHON="cuda-python==12.6.*"
 COPY requirements/gpu.txt /opt/moe3d/requirements/
 RUN /opt/moe3d/venv/bin/pip install --no-cache-dir \

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import hashlib
 import json
 import logging
+import platform
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 PRECISIONS = ('auto', 'f32', 'bf16')
+X86 = ('x86_64', 'AMD64')
 
 
 class OpenVinoBackend:
@@ -86,6 +88,11 @@ class OpenVinoBackend:
         return {port.any_name: values for port, values in outputs.items()}
 
 
+def best_precision(machine: str, capabilities: Sequence[str]) -> str:
+    """Return bf16 for an x86 that computes it natively; on ARM it was never compared, so f32."""
+    return 'bf16' if machine in X86 and 'BF16' in capabilities else 'f32'
+
+
 def open_openvino(
     card: WeightsCard,
     *,
@@ -105,7 +112,8 @@ def open_openvino(
     ----------
     card : the weights.
     threads : CPU threads; None leaves the number to OpenVINO.
-    precision : `bf16` or `f32` arithmetic; `auto` is bf16 where the CPU computes it natively.
+    precision : `bf16` or `f32` arithmetic; `auto` is bf16 where the CPU is an x86 that computes it
+        natively.
     keep : False compiles whatever was kept, and keeps nothing: for what others are compared with.
 
     Raises
@@ -131,7 +139,7 @@ def open_openvino(
     core = openvino.Core()
     capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
     if precision == 'auto':
-        precision = 'bf16' if 'BF16' in capabilities else 'f32'
+        precision = best_precision(platform.machine(), capabilities)
     settings: dict[str, Any] = {
         'PERFORMANCE_HINT': 'LATENCY',
         'NUM_STREAMS': 1,

@@ -166,3 +166,19 @@ def test_reference_is_computed_without_what_was_kept(
     open_float32(tiny).close()
 
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ('machine', 'capabilities', 'precision'),
+    [
+        ('x86_64', ['FP32', 'BF16'], 'bf16'),
+        ('x86_64', ['FP32'], 'f32'),
+        ('aarch64', ['FP32', 'FP16', 'BF16'], 'f32'),
+    ],
+)
+def test_bf16_is_chosen_where_it_was_checked(
+    machine: str, capabilities: list[str], precision: str
+) -> None:
+    from moe3d_engine.backends.openvino_backend import best_precision
+
+    assert best_precision(machine, capabilities) == precision

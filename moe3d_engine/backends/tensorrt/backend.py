@@ -273,7 +273,7 @@ def open_plans(card: WeightsCard, folder: Path, manifest: PlanManifest) -> Tenso
             plans[name] = TensorRtPlan(runtime, paths[name], cuda, scratch, on_host)
             on_error.callback(plans[name].close)
         spec = replace(card.spec, max_views=manifest.views[2])
-        check_tensors({name: plan.tensors for name, plan in plans.items()}, spec)
+        check_tensors(plans, spec)
         backend = TensorRtBackend(spec, cuda, plans)
         backend.check_sources()
         on_error.pop_all()

@@ -10,12 +10,10 @@ from typing import Any
 from moe3d_engine.backends.tensorrt.cuda_buffers import Cuda
 from moe3d_engine.backends.tensorrt.runtime import TensorRtRuntime
 from moe3d_engine.backends.tensorrt.scratch import Scratch
-from moe3d_engine.backends.tensorrt.tensors import FLOAT
-from moe3d_engine.backends.tensorrt.tensors import INT64
 from moe3d_engine.backends.tensorrt.tensors import REBUILD
 from moe3d_engine.backends.tensorrt.tensors import Shape
 from moe3d_engine.backends.tensorrt.tensors import Tensor
-from moe3d_engine.backends.tensorrt.tensors import UINT8
+from moe3d_engine.backends.tensorrt.tensors import TYPES
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
 from moe3d_engine.errors import ShapeError
@@ -23,7 +21,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LOGGER = logging.getLogger(__name__)
-_TYPES: dict[str, np.dtype[Any]] = {'FLOAT': FLOAT, 'INT64': INT64, 'UINT8': UINT8}
 
 
 class TensorRtPlan:
@@ -230,17 +227,17 @@ class TensorRtPlan:
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
             found = self._engine.get_tensor_dtype(name).name
-            if found not in _TYPES:
+            if found not in TYPES:
                 raise EngineError(
                     f'{name} of the plan {self.name} has the type {found}; expected one of '
-                    f'{", ".join(_TYPES)}. {REBUILD}'
+                    f'{", ".join(TYPES)}. {REBUILD}'
                 )
             if self._engine.get_tensor_location(name) != self._runtime.trt.TensorLocation.DEVICE:
                 raise EngineError(
                     f'The plan {self.name} wants {name} in memory of the CPU; expected in that of '
                     f'the GPU. {REBUILD}'
                 )
-            types[name] = _TYPES[found]
+            types[name] = TYPES[found]
         return types
 
     def _find_limits(self, name: str) -> tuple[Shape, Shape]:

@@ -1,10 +1,11 @@
-"""The inputs and outputs of compiled plans, and whether they are those of a set of weights."""
+"""What the plans of a set of weights take and give, and what is expected of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 from typing import NamedTuple
+from typing import Protocol
 
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.errors import EngineError
@@ -12,6 +13,7 @@ from moe3d_engine.types import RawOutputs
 import numpy as np
 
 FLOAT, INT64, UINT8 = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint8)
+TYPES: dict[str, np.dtype[Any]] = {'FLOAT': FLOAT, 'INT64': INT64, 'UINT8': UINT8}
 REBUILD = 'Build the plans again with `moe3d build`.'
 
 Shape = tuple[int, ...]
@@ -33,13 +35,19 @@ class Tensor(NamedTuple):
     largest: Shape
 
 
-def check_tensors(plans: Mapping[str, Mapping[str, Tensor]], spec: NetworkSpec) -> None:
+class HasTensors(Protocol):
+    """A plan, as far as its tensors are concerned."""
+
+    tensors: dict[str, Tensor]
+
+
+def check_tensors(plans: Mapping[str, HasTensors], spec: NetworkSpec) -> None:
     """
     Check that the plans of a set of weights take and give what its backend expects.
 
     Parameters
     ----------
-    plans : the tensors of `preprocess`, `image_encoder` and `reconstruct`, by name.
+    plans : `preprocess`, `image_encoder` and `reconstruct`.
     spec : of the weights, with the views that the plans were built for.
 
     Raises
@@ -50,9 +58,9 @@ def check_tensors(plans: Mapping[str, Mapping[str, Tensor]], spec: NetworkSpec) 
     most, (height, width) = spec.max_views, spec.input_hw
     images = Tensor(True, FLOAT, (most, 3, height, width))
     maps = Tensor(False, FLOAT, (most, height, width))
-    given = {n: t for n, t in plans['image_encoder'].items() if not t.is_input}
+    given = {n: t for n, t in plans['image_encoder'].tensors.items() if not t.is_input}
     features = {n: Tensor(False, FLOAT, (most, *t.largest[1:])) for n, t in given.items()}
-    source = plans['preprocess'].get('source', images).largest
+    source = plans['preprocess'].tensors.get('source', images).largest
     expected = {
         'preprocess': {
             'source': Tensor(True, UINT8, (most, *source[1:3], 3)),
@@ -70,7 +78,7 @@ def check_tensors(plans: Mapping[str, Mapping[str, Tensor]], spec: NetworkSpec) 
         },
     }
     for plan, tensors in expected.items():
-        found = plans[plan]
+        found = plans[plan].tensors
         for name in sorted(tensors.keys() | found.keys()):
             if tensors.get(name) != found.get(name):
                 raise EngineError(
