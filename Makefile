@@ -55,7 +55,7 @@ ifdef SHARED
 ENVIRONMENT += MOE3D_TEST_SHARED="$(SHARED)"
 TINY := $(SHARED)/tiny/tiny.json
 endif
-PYTEST := python -m pytest -q --timeout 300 -p no:cacheprovider
+PYTEST := python -m pytest -q --timeout 600 -p no:cacheprovider
 LOG = 2>&1 | tee "$(LOGS)/$@.log"
 
 $(SHARED)/tiny/tiny.json:

@@ -33,6 +33,7 @@ import pytest
 StartMoe3d = Callable[..., 'subprocess.Popen[str]']
 Messages = dict[str, dict[int, Message]]
 
+WAIT_S = 120  # at most, on a machine that is busy with something else
 PREFIX = '/moe3d/camera'
 DEPTH, INFO = f'{PREFIX}/depth/image_rect', f'{PREFIX}/depth/camera_info'
 CONFIDENCE, COLOR = f'{PREFIX}/boundary_confidence', f'{PREFIX}/color/image_rect'
@@ -81,12 +82,12 @@ def output(
     path = run_folder / 'output'
     with Recorder(path, (*OUTPUTS, DIAGNOSTICS).__contains__) as recorder:
         ready = recorder.spin_until(
-            lambda: recorder.topics.issuperset(OUTPUTS) or node.poll() is not None, 40
+            lambda: recorder.topics.issuperset(OUTPUTS) or node.poll() is not None, WAIT_S
         )
         assert ready, 'the node has not announced its outputs'
         assert node.poll() is None, node.communicate()
         player = start_moe3d('replay', camera_bag, '--rate', '0.5', '--json')
-        assert recorder.spin_until(lambda: player.poll() is not None, 60)
+        assert recorder.spin_until(lambda: player.poll() is not None, WAIT_S)
         stdout, stderr = player.communicate()
         assert player.returncode == 0, stderr
 
@@ -97,9 +98,11 @@ def output(
             complete = all(recorder.counts[topic] == published for topic in OUTPUTS)
             return int(counts['frames_in']) == 12 == published + drops and complete
 
-        assert recorder.spin_until(all_accounted, 20), recorder.counts
+        assert recorder.spin_until(all_accounted, WAIT_S), recorder.counts
         node.send_signal(signal.SIGINT)
-        assert recorder.spin_until(lambda: node.poll() is not None, 20), 'SIGINT did not end it'
+        assert recorder.spin_until(lambda: node.poll() is not None, WAIT_S), (
+            'SIGINT did not end it'
+        )
     stdout, stderr = node.communicate()
     assert node.returncode == 0, stdout + stderr
     assert 'Traceback' not in stdout + stderr
@@ -250,7 +253,7 @@ def test_demo_accounts_for_every_image_and_writes_its_results(
         '6',
         '--json',
     )
-    stdout, stderr = demo.communicate(timeout=100)
+    stdout, stderr = demo.communicate(timeout=2 * WAIT_S)
 
     assert demo.returncode == 0, stderr
     summary = json.loads(stdout)
