@@ -1,5 +1,6 @@
 # make demo [BAG=path]   run the real node on a bag and write out/demo/ (no ROS, no GPU needed)
 # make test              linters, types and tests, with ROS 2 Kilted and with Jazzy
+# make soak [MINUTES=1]   kills, signals, malformed messages, minutes at 30 Hz; out/soak/report.txt
 # make lint              linters and types only
 # make clean             remove what make made, the environments included
 #
@@ -13,6 +14,7 @@ BAG ?=
 OUT ?= out/demo
 JOBS ?= $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 LOGS ?= out/test
+MINUTES ?= 10
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -ec
@@ -32,7 +34,7 @@ ifneq ($(BEYOND_AVX2),)
 PARTS += held-down
 endif
 
-.PHONY: demo test parts clean $(PARTS)
+.PHONY: demo test soak parts clean $(PARTS)
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -46,6 +48,13 @@ test: $(VENV)/.test $(VENV_JAZZY)/.more
 	failed=0; $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target \
 	    SHARED="$$shared" parts || failed=$$?; \
 	echo "== the end of each part; all of it in $(LOGS)"; tail -n 1 "$(LOGS)"/*.log; exit $$failed
+
+# Too long for each change: once a night.
+soak: $(VENV)/.test
+	@rm -rf out/soak
+	MOE3D_SOAK_MINUTES="$(MINUTES)" $(BIN)/$(PYTEST) -m soak test/node test/soak
+	@cat out/soak/report.txt
+	$(BIN)/moe3d fuzz --seconds $$((60 * $(MINUTES))) --seed "$$(date +%s)"
 
 parts: $(PARTS)
 
