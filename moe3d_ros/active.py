@@ -49,6 +49,13 @@ class ActiveNode:
         self._drop_log = Throttle(DROP_LOG_PERIOD_S)
         self._given_up = False  # the worker did not end; what it still does goes nowhere
         self._session = Session(resources.engine, config.session, self._on_restart)
+        self._worker = LatestWorker(self._process, self._on_worker_error)
+        self._pairing = StampPairing(
+            config.camera_info_timeout_s,
+            self._drop,
+            latched=config.camera_info_latched,
+            camera=config.camera,
+        )
         self._inputs = CameraInputs(node, config, self._take_image, self._take_info)
         self._camera = CameraIntake(
             compressed=config.transport == 'compressed',
@@ -57,14 +64,7 @@ class ActiveNode:
             mono16_bits=config.mono16_bits,
             warn=self._log.warning,
         )
-        self._worker = LatestWorker(self._process, self._on_worker_error)
         self._worker.start()
-        self._pairing = StampPairing(
-            config.camera_info_timeout_s,
-            self._drop,
-            latched=config.camera_info_latched,
-            camera=config.camera,
-        )
 
     # The executor's thread
 
