@@ -150,22 +150,24 @@ class PacedBatches:
         self._batches = batches
         self._num_windows = num_windows
         self._seen = 0
-        self._start: float | None = None
+        self._first_at: float | None = None
+        self._last_at = 0.0
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         """Yield the batches."""
         for batch in self._batches:
-            if self._start is None:
-                self._start = time.monotonic()
-            self._seen += self._num_windows
+            self._last_at = time.monotonic()
+            if self._first_at is None:
+                self._first_at, self._seen = self._last_at, 0
+            else:
+                self._seen += self._num_windows
             yield batch
 
     def take_rate(self) -> float:
-        """Return windows per second since the last call; the time until the next batch is none."""
-        seconds = time.monotonic() - (self._start or time.monotonic())
-        rate = self._seen / seconds if seconds > 0 else 0.0
-        self._seen, self._start = 0, None
-        return rate
+        """Return windows per second from the first to the last batch since the last call."""
+        seconds = self._last_at - (self._first_at or self._last_at)
+        self._first_at = None
+        return self._seen / seconds if seconds > 0 else 0.0
 
 
 def known_windows(depth: Float32Array) -> Float32Array:

@@ -116,12 +116,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             progress.set_postfix(shown_figures(losses, metrics))
         last = step == config.steps
         if last or step % config.eval_every == 0:
-            # The rate first: an evaluation takes its time.
-            metrics = {
-                'windows_per_s': batches.take_rate(),
-                **evaluate_network(averaged, judged, config.part),
-            }
-            append_metrics(run / 'metrics.jsonl', step, losses, metrics)
+            metrics = evaluate_network(averaged, judged, config.part)
+            append_metrics(run / 'metrics.jsonl', step, losses, metrics, batches.take_rate())
             plot_metrics(run)
             save_weights(cast('Moe3dNet', averaged.module), run / 'weights.safetensors')
         if last or time.monotonic() - saved_at > config.save_every_s:
@@ -283,10 +279,15 @@ def evaluate_network(averaged: AveragedModel, sets: list[ViewSet], part: str) ->
 
 
 def append_metrics(
-    path: Path, step: int, losses: dict[str, Tensor], metrics: dict[str, float]
+    path: Path,
+    step: int,
+    losses: dict[str, Tensor],
+    metrics: dict[str, float],
+    windows_per_s: float,
 ) -> None:
-    """Append one line of JSON with the step, the losses and the held-out metrics."""
-    line = {'step': step} | {k: round(float(v.detach()), 5) for k, v in losses.items()}
+    """Append one line of JSON with the step, the losses, the speed and the held-out metrics."""
+    line = {'step': step, 'windows_per_s': round(windows_per_s, 2)}
+    line |= {k: round(float(v.detach()), 5) for k, v in losses.items()}
     line |= {k: round(v, 5) for k, v in metrics.items()}
     with path.open('a') as file:
         file.write(json.dumps(line) + '\n')
