@@ -56,7 +56,9 @@ def main() -> int:
     noise = np.random.default_rng(0).integers(0, 256, (HW[0] // 8, HW[1] // 8, 3), np.uint8)
     picture = noise.repeat(8, axis=0).repeat(8, axis=1)
     number, start_s = 0, time.monotonic()
-    while not done.wait(max(0.0, start_s + number / RATE_HZ - time.monotonic())):
+    due_s = start_s
+    while not done.wait(max(0.0, due_s - time.monotonic())):
+        due_s = max(due_s + 1 / RATE_HZ, time.monotonic())  # a camera does not catch up
         image = make_image(picture, number)
         if number % RATE_HZ == RATE_HZ - 1:
             spoil_image(rng, image)

@@ -63,6 +63,7 @@ class Watchdog:
 
     def __enter__(self) -> Watchdog:
         """Begin to watch."""
+        faulthandler.enable(self._stderr)  # where a decoder crashes
         self._thread.start()
         return self
 
@@ -70,6 +71,7 @@ class Watchdog:
         """Watch no more."""
         self._stopped.set()
         self._thread.join()
+        faulthandler.disable()
 
     @contextmanager
     def watching(self, command: str) -> Iterator[None]:
