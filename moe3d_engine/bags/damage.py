@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 import logging
 from pathlib import Path
+import re
 
 logger = logging.getLogger(__name__)
+
+UNPRINTABLE = re.compile('[\\x00-\\x1f\\x7f]+')
+MAX_LINE = 1000  # characters
 
 
 def seconds(time_ns: int) -> str:
@@ -31,7 +35,8 @@ class Damage:
         self._counts: Counter[str] = Counter()
 
     def add(self, text: str) -> None:
-        """Say a line, unless it has been said."""
+        """Say a line, unless it has been said; names in a damaged file may hold anything."""
+        text = UNPRINTABLE.sub('?', text)[:MAX_LINE]
         if text not in self.lines:
             self.lines.append(text)
             logger.warning('%s', text)
