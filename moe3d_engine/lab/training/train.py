@@ -28,6 +28,7 @@ from moe3d_engine.lab.training.data import WindowDataset
 from moe3d_engine.lab.training.data import WindowSampler
 from moe3d_engine.lab.training.objective import window_losses
 from moe3d_engine.lab.training.plots import plot_metrics
+from moe3d_engine.lab.training.predict import computes_bfloat16
 from moe3d_engine.lab.training.predict import predict_with_network
 from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import Moe3dNet
@@ -78,7 +79,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     `accelerate launch` and `torchrun` start several processes. Each takes `batch_size` windows of
     its own per step; gradients are averaged; the main one evaluates and writes.
     """
-    accelerator = Accelerator(mixed_precision='bf16', cpu=on_cpu())
+    accelerator = Accelerator(mixed_precision=mixed_precision(), cpu=on_cpu())
     run = Path(config.run)
     run.mkdir(parents=True, exist_ok=True)
     network = build_network(config).to(accelerator.device)
@@ -135,6 +136,12 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
 def on_cpu() -> bool:
     """Return whether training runs on the CPU; accelerate wants to be told with each state."""
     return not torch.cuda.is_available()
+
+
+def mixed_precision() -> str:
+    """Return accelerate's name of the arithmetic: bfloat16 where the device computes in it."""
+    device = torch.device('cpu' if on_cpu() else 'cuda')
+    return 'bf16' if computes_bfloat16(device) else 'no'
 
 
 def build_network(config: TrainConfig) -> Moe3dNet:
