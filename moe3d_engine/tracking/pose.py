@@ -1,0 +1,156 @@
+"""The pose of one image from points whose places are known."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+from moe3d_engine.geometry.rigid import moved
+from moe3d_engine.types import Float64Array
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_POINTS = 6  # of the three that a pose needs, so that some can contradict
+INLIER_PX = 3.0
+_ITERATIONS = 10
+_RANSAC_ROUNDS = 200
+_MIN_DEPTH = 1e-3
+
+
+class PoseEstimate(NamedTuple):
+    """
+    A pose and how well the points agree with it.
+
+    Parameters
+    ----------
+    cam_from_map : (4, 4).
+    inliers : (N,) bool, points within INLIER_PX of where they should be.
+    errors_px : (N,) distance of each point in the image.
+    information : (6, 6) inverse covariance of a motion of the camera in its own frame, by the
+        spread of the inliers' errors.
+    """
+
+    cam_from_map: Float64Array
+    inliers: NDArray[np.bool_]
+    errors_px: Float64Array
+    information: Float64Array
+
+
+def estimate_pose(
+    points: Float64Array,
+    pixels: Float64Array,
+    intrinsics: Float64Array,
+    start: Float64Array,
+    noise_px: Float64Array,
+) -> PoseEstimate | None:
+    """
+    Return the pose that explains where points of the map are seen.
+
+    Parameters
+    ----------
+    points : (N, 3) in the map's frame.
+    pixels : (N, 2).
+    intrinsics : (3, 3).
+    start : (4, 4) cam_from_map, such as that of the image before.
+    noise_px : (N,) standard deviation of each point's place in the image.
+
+    Returns
+    -------
+    PoseEstimate, or None where there are too few points or no pose explains them.
+    """
+    if len(points) < MIN_POINTS:
+        return None
+    best = refine_pose(points, pixels, intrinsics, start, noise_px)
+    if np.count_nonzero(best.inliers) < 0.7 * len(points):
+        sampled = _sample_pose(points, pixels, intrinsics)
+        if sampled is not None:
+            other = refine_pose(points, pixels, intrinsics, sampled, noise_px)
+            if np.count_nonzero(other.inliers) > np.count_nonzero(best.inliers):
+                best = other
+    return best if np.count_nonzero(best.inliers) >= MIN_POINTS else None
+
+
+def refine_pose(
+    points: Float64Array,
+    pixels: Float64Array,
+    intrinsics: Float64Array,
+    cam_from_map: Float64Array,
+    noise_px: Float64Array,
+) -> PoseEstimate:
+    """
+    Return the pose near `cam_from_map` that explains the points best; arguments as above.
+
+    Notes
+    -----
+    Gauss-Newton with Geman-McClure's weights, whose width shrinks from the median error at the
+    start to twice the noise, so that a start some dozen pixels off still converges.
+    """
+    pose = cam_from_map
+    errors, rows = _linearize(points, pixels, intrinsics, pose)
+    for step in range(_ITERATIONS):
+        distance = np.linalg.norm(errors, axis=1) / noise_px
+        width = max(2.0, 3.0 * float(np.median(distance)) * 0.5**step)
+        weight = (width**2 / (width**2 + distance**2)) ** 2 / noise_px**2
+        weighted = rows * weight[:, None, None]
+        hessian = np.einsum('nki,nkj->ij', weighted, rows)
+        gradient = np.einsum('nki,nk->i', weighted, errors)
+        damped = hessian + 1e-6 * np.trace(hessian) * np.eye(6) + 1e-9 * np.eye(6)
+        change = -np.linalg.solve(damped, gradient)
+        pose = moved(pose, change)
+        errors, rows = _linearize(points, pixels, intrinsics, pose)
+        if width <= 2.0 and float(np.abs(change).max()) < 1e-6:
+            break
+    distance_px = np.linalg.norm(errors, axis=1)
+    inliers = distance_px < INLIER_PX * np.maximum(noise_px, 1.0)
+    return PoseEstimate(pose, inliers, distance_px, _information(rows, errors, inliers))
+
+
+def _linearize(
+    points: Float64Array, pixels: Float64Array, intrinsics: Float64Array, pose: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """Return the errors (N, 2) in pixels and their derivatives (N, 2, 6) by a motion."""
+    x, y, z = (points @ pose[:3, :3].T + pose[:3, 3]).T
+    behind = z < _MIN_DEPTH
+    z = np.where(behind, _MIN_DEPTH, z)
+    focal_x, focal_y = intrinsics[0, 0], intrinsics[1, 1]
+    u, v, zero = x / z, y / z, np.zeros_like(z)
+    errors = np.stack(
+        [focal_x * u + intrinsics[0, 2] - pixels[:, 0],
+         focal_y * v + intrinsics[1, 2] - pixels[:, 1]], axis=1,
+    )  # fmt: skip
+    errors[behind] = 1e4
+    first = focal_x * np.stack([1 / z, zero, -u / z, -u * v, 1 + u * u, -v], axis=1)
+    second = focal_y * np.stack([zero, 1 / z, -v / z, -1 - v * v, u * v, u], axis=1)
+    return errors, np.stack([first, second], axis=1)
+
+
+def _information(
+    rows: Float64Array, errors: Float64Array, inliers: NDArray[np.bool_]
+) -> Float64Array:
+    """Return the inverse covariance of the pose by the errors of the inliers."""
+    count = np.count_nonzero(inliers)
+    if not count:
+        return np.zeros((6, 6))
+    variance = max(float(np.mean(errors[inliers] ** 2)), 0.01)
+    information: Float64Array = np.einsum('nki,nkj->ij', rows[inliers], rows[inliers]) / variance
+    return information
+
+
+def _sample_pose(
+    points: Float64Array, pixels: Float64Array, intrinsics: Float64Array
+) -> Float64Array | None:
+    """Return the pose that most points agree with, from samples of them; None = there is none."""
+    cv2.setRNGSeed(0)  # so that the same images give the same poses
+    try:
+        found, rotation, translation, inliers = cv2.solvePnPRansac(
+            points, pixels, intrinsics, None, iterationsCount=_RANSAC_ROUNDS,
+            reprojectionError=2 * INLIER_PX, flags=cv2.SOLVEPNP_SQPNP,
+        )  # fmt: skip
+    except cv2.error:  # degenerate samples
+        return None
+    if not found or inliers is None or not np.isfinite(rotation).all():
+        return None
+    pose = np.eye(4)
+    pose[:3, :3] = cv2.Rodrigues(rotation)[0]
+    pose[:3, 3] = translation[:, 0]
+    return pose

@@ -1,0 +1,257 @@
+"""The tracker's map: the last keyframes and the points that they see, refined together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.tracking.bundle import adjust
+from moe3d_engine.tracking.bundle import Bundle
+from moe3d_engine.tracking.bundle import reprojection
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import UInt8Array
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW = 7  # keyframes that are refined together
+MIN_ANGLE_RAD = np.radians(1.0)  # between the rays to a point, for its depth to mean something
+MAX_ERROR_PX = 2.0  # of a point in any keyframe
+MIN_BUNDLE_POINTS = 20
+
+
+class PointState(IntEnum):
+    """How a point's place is known."""
+
+    UNKNOWN = 0
+    GUESSED = 1  # from the network's depth
+    TRIANGULATED = 2
+    REJECTED = 3  # its sightings contradict each other
+
+
+@dataclass(slots=True, eq=False)
+class Keyframe:
+    """
+    An image that the map remembers.
+
+    Parameters
+    ----------
+    stamp_ns : of the image.
+    cam_from_map : (4, 4); changes as the map is refined, for as long as it is in the window.
+    identities, pixels : (N,), (N, 2) the corners that it sees.
+    intrinsics : (3, 3).
+    """
+
+    stamp_ns: int
+    cam_from_map: Float64Array
+    identities: NDArray[np.int64]
+    pixels: Float64Array
+    intrinsics: Float64Array
+
+
+class Points(NamedTuple):
+    """Places (N, 3) in the map's frame and how they are known (N,), as PointState."""
+
+    places: Float64Array
+    states: UInt8Array
+
+
+class SparseMap:
+    """Keyframes, and points that are named by the identities of their corners."""
+
+    def __init__(self) -> None:
+        self.keyframes: list[Keyframe] = []
+        self._first = 0  # identity of the first point that is kept
+        self._places = np.empty((0, 3))
+        self._states = np.empty(0, np.uint8)
+
+    def new_identities(self, count: int) -> NDArray[np.int64]:
+        """Return names for new corners, whose places are unknown."""
+        next_one = self._first + len(self._states)
+        self._places = np.concatenate([self._places, np.zeros((count, 3))])
+        self._states = np.concatenate([self._states, np.zeros(count, np.uint8)])
+        return np.arange(next_one, next_one + count)
+
+    def points(self, identities: NDArray[np.int64]) -> Points:
+        """Return what is known of some corners."""
+        return Points(
+            self._places[identities - self._first], self._states[identities - self._first]
+        )
+
+    def set_points(self, identities: NDArray[np.int64], points: Points) -> None:
+        """Replace what is known of some corners; those that are forgotten are left out."""
+        kept = identities >= self._first
+        index = identities[kept] - self._first
+        self._places[index], self._states[index] = points.places[kept], points.states[kept]
+
+    def add_keyframe(self, keyframe: Keyframe) -> None:
+        """Remember an image, and forget the oldest one and the points that nobody sees."""
+        self.keyframes = [*self.keyframes, keyframe][-WINDOW:]
+        oldest = min(
+            (int(k.identities[0]) for k in self.keyframes if len(k.identities)),
+            default=self._first,
+        )  # identities are in ascending order
+        self._places = self._places[oldest - self._first :]
+        self._states = self._states[oldest - self._first :]
+        self._first = oldest
+
+    def snapshot(self, motions: tuple[MapMotion, ...] = ()) -> Refinement:
+        """Return a copy of everything that a refinement needs."""
+        identities = np.unique(np.concatenate([k.identities for k in self.keyframes]))
+        points = self.points(identities)
+        return Refinement(
+            tuple(self.keyframes),
+            np.stack([k.cam_from_map for k in self.keyframes]),
+            identities,
+            Points(points.places.copy(), points.states.copy()),
+            motions,
+        )
+
+    def adopt(self, refined: Refinement) -> None:
+        """Take over what a refinement has found."""
+        for keyframe, pose in zip(refined.keyframes, refined.cam_from_map, strict=True):
+            keyframe.cam_from_map = pose
+        self.set_points(refined.identities, refined.points)
+
+
+class MapMotion(NamedTuple):
+    """A motion between two keyframes that somebody else has measured, in the map's unit."""
+
+    first_stamp_ns: int
+    second_stamp_ns: int
+    second_from_first: Float64Array  # (4, 4)
+    information: Float64Array  # (6, 6)
+
+
+@dataclass(slots=True, eq=False)
+class Refinement:
+    """
+    A copy of a map that can be refined beside it, in another thread.
+
+    Parameters
+    ----------
+    keyframes : as they were; only their sightings are read.
+    cam_from_map : (C, 4, 4) their poses.
+    identities, points : of all corners that they see.
+    motions : between keyframes.
+    """
+
+    keyframes: tuple[Keyframe, ...]
+    cam_from_map: Float64Array
+    identities: NDArray[np.int64]
+    points: Points
+    motions: tuple[MapMotion, ...] = ()
+
+    def refine(self) -> None:
+        """Triangulate what has become visible from two sides, then adjust all together."""
+        camera, point, pixels = self._sightings()
+        self._triangulate(camera, point, pixels)
+        known = self.points.states == PointState.TRIANGULATED
+        if np.count_nonzero(known) < MIN_BUNDLE_POINTS or len(self.keyframes) < 2:
+            return
+        number = np.cumsum(known) - 1
+        used = known[point]
+        bundle = Bundle(
+            self.cam_from_map.copy(),
+            self.points.places[known],
+            camera[used],
+            number[point[used]],
+            pixels[used],
+            np.stack([k.intrinsics for k in self.keyframes]),
+            fixed=1 if len(self.keyframes) == 2 else 2,
+            keep_length=len(self.keyframes) == 2,
+        )
+        adjust(bundle)
+        self.cam_from_map = bundle.cam_from_map
+        self.points.places[known] = bundle.points
+        self._reject(bundle, np.flatnonzero(known))
+
+    def _sightings(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Float64Array]:
+        """Return camera (M,), point (M,) and pixels (M, 2) of all sightings."""
+        camera = np.repeat(np.arange(len(self.keyframes)), [len(k.pixels) for k in self.keyframes])
+        point = np.concatenate(
+            [np.searchsorted(self.identities, k.identities) for k in self.keyframes]
+        )
+        return camera, point, np.concatenate([k.pixels for k in self.keyframes])
+
+    def _triangulate(
+        self, camera: NDArray[np.int64], point: NDArray[np.int64], pixels: Float64Array
+    ) -> None:
+        """Place the points that were not yet, where their rays meet at a wide enough angle."""
+        intrinsics = np.stack([k.intrinsics for k in self.keyframes])
+        centers, rays = rays_in_map(self.cam_from_map, intrinsics, camera, pixels)
+        places, angle = nearest_to_rays(centers, rays, point, len(self.identities))
+        errors = np.linalg.norm(
+            reprojection(
+                Bundle(self.cam_from_map, places, camera, point, pixels, intrinsics)
+            ), axis=1,
+        )  # fmt: skip
+        worst = np.zeros(len(self.identities))
+        np.maximum.at(worst, point, errors)
+        good = (angle > MIN_ANGLE_RAD) & (worst < MAX_ERROR_PX)
+        new = good & (self.points.states < PointState.TRIANGULATED)
+        self.points.places[new] = places[new]
+        self.points.states[new] = PointState.TRIANGULATED
+
+    def _reject(self, bundle: Bundle, index: NDArray[np.int64]) -> None:
+        """Give up the points whose sightings contradict each other."""
+        errors = np.linalg.norm(reprojection(bundle), axis=1)
+        worst = np.zeros(len(index))
+        np.maximum.at(worst, bundle.point, errors)
+        bad = index[~(worst < 2 * MAX_ERROR_PX)]
+        self.points.states[bad] = PointState.REJECTED
+
+
+def rays_in_map(
+    cam_from_map: Float64Array,
+    intrinsics: Float64Array,
+    camera: NDArray[np.int64],
+    pixels: Float64Array,
+) -> tuple[Float64Array, Float64Array]:
+    """
+    Return the centres (M, 3) and unit directions (M, 3) of the rays through pixels.
+
+    Parameters
+    ----------
+    cam_from_map : (C, 4, 4).
+    intrinsics : (C, 3, 3).
+    camera : (M,) whose pixel it is.
+    pixels : (M, 2).
+    """
+    map_from_cam = invert_rigid(cam_from_map)
+    inverse = np.linalg.inv(intrinsics)
+    turn = (map_from_cam[:, :3, :3] @ inverse)[camera]
+    rays = np.einsum('mij,mj->mi', turn, np.c_[pixels, np.ones(len(pixels))])
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    return map_from_cam[camera, :3, 3], rays
+
+
+def nearest_to_rays(
+    centers: Float64Array, rays: Float64Array, point: NDArray[np.int64], count: int
+) -> tuple[Float64Array, Float64Array]:
+    """
+    Return the points (count, 3) nearest to their rays, and the angles (count,) these span in rad.
+
+    Parameters
+    ----------
+    centers, rays : (M, 3).
+    point : (M,) to which point a ray belongs.
+
+    Notes
+    -----
+    Least squares of the distances to the rays. The angle is the widest from the first ray; 0 for
+    a point with one ray.
+    """
+    normal = np.eye(3) - rays[:, :, None] * rays[:, None, :]
+    matrix = np.zeros((count, 3, 3))
+    right = np.zeros((count, 3))
+    np.add.at(matrix, point, normal)
+    np.add.at(right, point, np.einsum('mij,mj->mi', normal, centers))
+    places = np.linalg.solve(matrix + 1e-9 * np.eye(3), right[..., None])[..., 0]
+    first = np.zeros((count, 3))
+    first[point[::-1]] = rays[::-1]  # the first sighting is written last
+    cosine = np.clip(np.sum(first[point] * rays, axis=1), -1.0, 1.0)
+    angle = np.zeros(count)
+    np.maximum.at(angle, point, np.arccos(cosine))
+    return places, angle
