@@ -80,7 +80,8 @@ commands: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/cli test/lab/commands $(LOG)
 
 engine: $(TINY)
-	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/assets test/bags test/engine test/geometry test/intake $(LOG)
+	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/assets test/bags test/engine test/geometry test/intake \
+	test/scale test/tracking $(LOG)
 
 lab: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/datasets test/lab/fuzz test/lab/metrics \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import field
+from typing import Literal
 from typing import NamedTuple
 from typing import TypeAlias
 
@@ -14,31 +15,40 @@ from numpy.typing import NDArray
 Float32Array: TypeAlias = NDArray[np.float32]
 Float64Array: TypeAlias = NDArray[np.float64]
 UInt8Array: TypeAlias = NDArray[np.uint8]
+ScaleState: TypeAlias = Literal['estimating', 'locked']
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
     """
-    What turns a window's depth into the unit that is published, and how sure that is.
+    What turns lengths into the unit that is published, and how sure that is.
 
     Parameters
     ----------
-    factor : published unit per unit of the network in this window.
+    factor : published unit per unit of the network in this window, or of the tracker's map.
     std : standard deviation of log(factor); inf = nobody has measured it.
-    source : who said so: `network` (metres that the weights have learnt), `fixed` (a factor that
-        the user gave), `none` (the unit of the session's first window).
+    source : who said so: `odometry`, `reference_depth` (a depth camera or a lidar), `fixed` (a
+        factor that the user gave), `network` (metres that the weights have learnt), `none` (the
+        unit of the session's first window).
     metric : whether the published unit is the metre.
+    state : `locked` = the factor stays; `estimating` = it may still move.
     """
 
     factor: float
     std: float
     source: str
     metric: bool
+    state: ScaleState
 
     @property
     def unit(self) -> str:
         """Return `metric` or `relative`, as files and diagnostics name it."""
         return 'metric' if self.metric else 'relative'
+
+    @property
+    def locked(self) -> bool:
+        """Whether the factor stays as it is."""
+        return self.state == 'locked'
 
 
 @dataclass(frozen=True, slots=True, eq=False)

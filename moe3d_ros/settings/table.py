@@ -9,7 +9,6 @@ from typing import TypeAlias
 from moe3d_engine.backends.open import BACKEND_NAMES
 from moe3d_engine.policy import DEPTH_MAX_M
 from moe3d_engine.policy import Thresholds
-from moe3d_engine.scale import SCALE_SOURCES
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.window import KEYFRAME_INTERVAL_S
 from moe3d_engine.window import MAX_VIEWS
@@ -73,10 +72,12 @@ PARAMETERS = (
     ParameterRow('rejection.min_confidence', _KEEP.min_confidence, 'Boundary confidence that '
                  'a pixel must reach.', (0.0, 1.0), live=True),
     ParameterRow('scale.source', _SCALE.source, 'Where metres come from: fixed = the '
-                 "network's unit times scale.factor; none = depth is relative and goes out under "
-                 'relative_depth; auto = fixed for metric weights, none for others.',
-                 choices=SCALE_SOURCES),
-    ParameterRow('scale.factor', _SCALE.factor, 'Metres per unit of the network.'),
+                 "network's unit times scale.factor; network = the metres that metric weights "
+                 'have learnt; none = depth is relative and goes out under relative_depth; auto = '
+                 'fixed if scale.factor is not 1, else network for metric weights, else none.',
+                 choices=('auto', 'fixed', 'network', 'none')),
+    ParameterRow('scale.factor', _SCALE.factor, 'Metres per unit of the network, for fixed and '
+                 'auto.'),
     ParameterRow('cloud.organized', True, 'true = height x width points, NaN where unknown; '
                  'false = one row of known points.'),
 )

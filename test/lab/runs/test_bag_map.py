@@ -48,7 +48,7 @@ def run(rng: np.random.Generator, num_frames: int = 9, scale: float = 1.0) -> di
         raw = RawOutputs(depth, sure, sure, np.zeros((len(views), 9), np.float32), sure)
         result = Reconstruction(
             views, (len(views) - 1,), black[None], K[None], depth, depth, sure, cam_from_world,
-            Scale(1.0, 0.0, 'fixed', metric=True), raw,
+            Scale(1.0, 0.0, 'fixed', True, 'locked'), raw,
         )  # fmt: skip
         known = None if number == 4 else poses[view]
         judge.add(result, known, truth)

@@ -1,68 +1,18 @@
-"""Where the unit of depth comes from, and how it stays the same from window to window."""
+"""How the unit of depth stays the same from window to window."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 import logging
-import math
 
-from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 import numpy as np
 
 logger = logging.getLogger(__name__)
 
-SCALE_SOURCES = ('auto', 'fixed', 'none')
 MIN_SHARED_PIXELS = 16  # fewer cannot outvote a moving object
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleConfig:
-    """
-    Where metres come from.
-
-    Parameters
-    ----------
-    source : `fixed`: the network's unit times `factor`; `auto`: like `fixed` for metric weights,
-        like `none` for others; `none`: depth is relative.
-    factor : metres per unit of the network.
-
-    Raises
-    ------
-    ConfigError
-        If a value is out of its range.
-    """
-
-    source: str = 'auto'
-    factor: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the values once."""
-        if self.source not in SCALE_SOURCES:
-            raise ConfigError(
-                f'scale.source is one of {", ".join(SCALE_SOURCES)}; got {self.source!r}.'
-            )
-        if not 0.0 < self.factor < math.inf:
-            raise ConfigError(f'scale.factor is a number above 0; got {self.factor}.')
-
-    def scale(self, *, metric_weights: bool, unit: float = 1.0) -> Scale:
-        """
-        Return the scale of a window.
-
-        Parameters
-        ----------
-        metric_weights : whether the network's unit is the metre.
-        unit : this window's unit in that of the session's first one.
-        """
-        if self.source == 'fixed':
-            return Scale(unit * self.factor, math.inf, 'fixed', metric=True)
-        if self.source == 'auto' and metric_weights:
-            return Scale(unit * self.factor, math.inf, 'network', metric=True)
-        return Scale(unit, math.inf, 'none', metric=False)
 
 
 class UnitTracker:

@@ -1,0 +1,163 @@
+"""Poses that odometry has said, at the stamps of images."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+import math
+from threading import Lock
+
+from moe3d_engine.errors import InputError
+from moe3d_engine.errors import ShapeError
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.cameras import quaternion_from_rotation
+from moe3d_engine.geometry.cameras import rotation_from_quaternion
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import PosePrior
+import numpy as np
+
+KEPT_NS = 10_000_000_000
+MAX_POSES = 20_000
+MAX_GAP_NS = 500_000_000  # between poses that lie farther apart, anything may have happened
+TIME_JUMP_NS = 1_000_000_000  # stamps that go back by more begin a new stream
+
+
+class PoseBuffer:
+    """
+    Keeps the poses of the last ten seconds and interpolates them; never beyond what it knows.
+
+    Any thread may call it.
+
+    Parameters
+    ----------
+    base_from_cam : (4, 4), where the camera sits on what odometry moves.
+    source : who says the poses, such as `odometry`.
+
+    Raises
+    ------
+    ShapeError
+        If `base_from_cam` is no rigid transform.
+    """
+
+    def __init__(self, base_from_cam: Float64Array, source: str = 'odometry') -> None:
+        self._base_from_cam = check_rigid(base_from_cam)
+        self._source = source
+        self._mutex = Lock()
+        self._stamps: list[int] = []  # increasing
+        self._poses: list[Float64Array] = []
+
+    def clear(self) -> None:
+        """Forget all poses."""
+        with self._mutex:
+            self._stamps.clear()
+            self._poses.clear()
+
+    def add(self, stamp_ns: int, world_from_base: Float64Array) -> None:
+        """
+        Take a pose in.
+
+        Parameters
+        ----------
+        stamp_ns : newer than the last one; more than a second older begins anew.
+        world_from_base : (4, 4) float64 in metres; the world is the odometry's own.
+
+        Raises
+        ------
+        ShapeError
+            If the matrix is no finite rigid transform.
+        InputError
+            If the stamp is not newer.
+        """
+        pose = check_rigid(world_from_base)
+        with self._mutex:
+            if self._stamps and stamp_ns <= self._stamps[-1]:
+                back_ns = self._stamps[-1] - stamp_ns
+                if back_ns <= TIME_JUMP_NS:
+                    raise InputError(
+                        f'Its stamp is {back_ns / 1e6:.1f} ms before the last one. Stamps of '
+                        f'odometry must increase; is there a second publisher on the topic?'
+                    )
+                self._stamps.clear()
+                self._poses.clear()
+            self._stamps.append(stamp_ns)
+            self._poses.append(pose)
+            first = bisect_left(self._stamps, stamp_ns - KEPT_NS)
+            first = max(first, len(self._stamps) - MAX_POSES)
+            del self._stamps[:first]
+            del self._poses[:first]
+
+    def at(self, stamp_ns: int) -> Float64Array | None:
+        """
+        Return world_from_base (4, 4) at a stamp.
+
+        Returns
+        -------
+        The pose between its two neighbours: positions are interpolated linearly, rotations along
+        the shortest arc. None before the first and after the last pose, and where the neighbours
+        lie more than half a second apart.
+        """
+        with self._mutex:
+            after = bisect_left(self._stamps, stamp_ns)
+            if after == len(self._stamps):
+                return None
+            stamp, pose = self._stamps[after], self._poses[after]
+            if stamp == stamp_ns:
+                return pose
+            if after == 0 or stamp - self._stamps[after - 1] > MAX_GAP_NS:
+                return None
+            before, pose_before = self._stamps[after - 1], self._poses[after - 1]
+        return interpolate(pose_before, pose, (stamp_ns - before) / (stamp - before))
+
+    def prior_at(self, stamp_ns: int) -> PosePrior | None:
+        """Return where the camera stood at a stamp; None where odometry does not say it."""
+        world_from_base = self.at(stamp_ns)
+        if world_from_base is None:
+            return None
+        return PosePrior(invert_rigid(world_from_base @ self._base_from_cam), self._source)
+
+
+def interpolate(a_from_b: Float64Array, a_from_c: Float64Array, share: float) -> Float64Array:
+    """
+    Return the rigid transform at `share` (0 to 1) of the way from one to another.
+
+    Notes
+    -----
+    Spherical linear interpolation of unit quaternions: Shoemake, Animating Rotation with
+    Quaternion Curves, SIGGRAPH 1985.
+    """
+    first, last = (quaternion_from_rotation(pose[:3, :3]) for pose in (a_from_b, a_from_c))
+    if first @ last < 0:
+        last = -last
+    angle = 2 * math.atan2(
+        float(np.linalg.norm(last - first)), float(np.linalg.norm(last + first))
+    )
+    if angle < 1e-6:
+        quaternion = (1 - share) * first + share * last
+    else:
+        quaternion = math.sin((1 - share) * angle) * first + math.sin(share * angle) * last
+    between = np.eye(4)
+    between[:3, :3] = rotation_from_quaternion(quaternion)
+    between[:3, 3] = (1 - share) * a_from_b[:3, 3] + share * a_from_c[:3, 3]
+    return between
+
+
+def check_rigid(a_from_b: Float64Array) -> Float64Array:
+    """
+    Return a rigid transform as (4, 4) float64.
+
+    Raises
+    ------
+    ShapeError
+        If it is none.
+    """
+    matrix = np.array(a_from_b, np.float64)
+    if matrix.shape != (4, 4):
+        raise ShapeError(f'A pose is a 4x4 matrix; got shape {matrix.shape}.')
+    rotation = matrix[:3, :3]
+    if (
+        not np.isfinite(matrix).all()
+        or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3
+        or np.linalg.det(rotation) < 0
+        or np.abs(matrix[3] - (0.0, 0.0, 0.0, 1.0)).max() > 1e-9
+    ):
+        raise ShapeError(f'A pose is a finite rigid transform; got {matrix.tolist()}.')
+    return matrix
