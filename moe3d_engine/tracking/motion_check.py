@@ -8,6 +8,7 @@ import math
 from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.rigid import vector_from_rotation
 from moe3d_engine.scale.motion import EXTRINSICS_RAD
 from moe3d_engine.scale.motion import odometry_std
 from moe3d_engine.types import Float64Array
@@ -160,6 +161,4 @@ def _compare(
 
 def _angle(a_from_b: Float64Array) -> float:
     """Return the angle in rad of a rotation."""
-    r = a_from_b[:3, :3]
-    sine = math.hypot(r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1])
-    return math.atan2(sine, float(np.trace(r)) - 1.0)
+    return float(np.linalg.norm(vector_from_rotation(a_from_b[:3, :3])))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-import math
 from threading import Lock
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.cameras import quaternion_from_rotation
-from moe3d_engine.geometry.cameras import rotation_from_quaternion
+from moe3d_engine.geometry.rigid import rotation_from_vector
+from moe3d_engine.geometry.rigid import vector_from_rotation
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 import numpy as np
@@ -119,23 +118,11 @@ def interpolate(a_from_b: Float64Array, a_from_c: Float64Array, share: float) ->
     """
     Return the rigid transform at `share` (0 to 1) of the way from one to another.
 
-    Notes
-    -----
-    Spherical linear interpolation of unit quaternions: Shoemake, Animating Rotation with
-    Quaternion Curves, SIGGRAPH 1985.
+    Positions go along a line, rotations along the shortest arc at constant speed.
     """
-    first, last = (quaternion_from_rotation(pose[:3, :3]) for pose in (a_from_b, a_from_c))
-    if first @ last < 0:
-        last = -last
-    angle = 2 * math.atan2(
-        float(np.linalg.norm(last - first)), float(np.linalg.norm(last + first))
-    )
-    if angle < 1e-6:
-        quaternion = (1 - share) * first + share * last
-    else:
-        quaternion = math.sin((1 - share) * angle) * first + math.sin(share * angle) * last
+    turn = vector_from_rotation(a_from_b[:3, :3].T @ a_from_c[:3, :3])
     between = np.eye(4)
-    between[:3, :3] = rotation_from_quaternion(quaternion)
+    between[:3, :3] = a_from_b[:3, :3] @ rotation_from_vector(share * turn)
     between[:3, 3] = (1 - share) * a_from_b[:3, 3] + share * a_from_c[:3, 3]
     return between
 
