@@ -13,7 +13,7 @@ from moe3d_engine.types import Float64Array
 import numpy as np
 from numpy.typing import NDArray
 
-HUBER_PX = 1.5  # of the error in the image, beyond which a point pulls no harder
+HUBER_PX = 1.0  # of the error in the image, beyond which a point pulls no harder
 MIN_DEPTH = 1e-3  # in front of a camera; nearer points are left out of a step
 
 

@@ -15,6 +15,9 @@ MAX_CORNERS = 350
 MIN_DISTANCE_PX = 12  # between corners
 WINDOW_PX = 21
 LEVELS = 3
+MIN_EIGENVALUE = 1e-5  # of a corner's gradients, below which it is given up
+QUALITY = 1e-3  # of a new corner, relative to the image's best
+CONTRAST, TILES = 4.0, (8, 6)  # to which tiles are equalised at most, so that dark places have corners
 BACK_AND_FORTH_PX = 0.7
 RESCUE_BELOW = 40  # followed corners, below which descriptors are matched
 _SHIFT_SCALE = 4  # the shift of the whole image is found on an image so much smaller
@@ -40,7 +43,8 @@ class PreparedImage:
     """A grey image with what following it needs besides: a small copy, and descriptors on demand."""
 
     def __init__(self, gray: UInt8Array) -> None:
-        self.gray = gray
+        self.gray = cv2.createCLAHE(CONTRAST, TILES).apply(gray)
+        gray = self.gray
         size = (gray.shape[1] // _SHIFT_SCALE, gray.shape[0] // _SHIFT_SCALE)
         self.small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         self._described: tuple[Float32Array, Float32Array] | None = None
@@ -124,7 +128,7 @@ def new_corners(image: PreparedImage, present: Float32Array) -> Float32Array:
     mask = np.full(image.gray.shape, 255, np.uint8)
     for u, v in present.astype(np.int32).tolist():
         cv2.circle(mask, (u, v), MIN_DISTANCE_PX, 0, -1)
-    found = cv2.goodFeaturesToTrack(image.gray, wanted, 0.01, MIN_DISTANCE_PX, mask=mask)
+    found = cv2.goodFeaturesToTrack(image.gray, wanted, QUALITY, MIN_DISTANCE_PX, mask=mask)
     if found is None:
         return np.empty((0, 2), np.float32)
     places = found.reshape(-1, 2)
@@ -152,6 +156,7 @@ def _flow(
     found, status, _ = cv2.calcOpticalFlowPyrLK(
         before.gray, now.gray, pixels, start.copy(), winSize=(WINDOW_PX, WINDOW_PX),
         maxLevel=LEVELS, criteria=criteria, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        minEigThreshold=MIN_EIGENVALUE,
     )  # fmt: skip
     return found, status[:, 0].astype(bool)
 

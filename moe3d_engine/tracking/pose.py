@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 MIN_POINTS = 6  # of the three that a pose needs, so that some can contradict
 INLIER_PX = 3.0
+NOISE_PX = 1.0  # of a corner that is followed
 _ITERATIONS = 10
 _RANSAC_ROUNDS = 200
 _MIN_DEPTH = 1e-3
@@ -41,7 +42,7 @@ def estimate_pose(
     pixels: Float64Array,
     intrinsics: Float64Array,
     start: Float64Array,
-    noise_px: Float64Array,
+    doubt: Float64Array,
 ) -> PoseEstimate | None:
     """
     Return the pose that explains where points of the map are seen.
@@ -52,7 +53,8 @@ def estimate_pose(
     pixels : (N, 2).
     intrinsics : (3, 3).
     start : (4, 4) cam_from_map, such as that of the image before.
-    noise_px : (N,) standard deviation of each point's place in the image.
+    doubt : (N, 3) by how much each point may lie elsewhere in the map, one standard deviation,
+        along the ray that it was first seen on.
 
     Returns
     -------
@@ -60,11 +62,11 @@ def estimate_pose(
     """
     if len(points) < MIN_POINTS:
         return None
-    best = refine_pose(points, pixels, intrinsics, start, noise_px)
+    best = refine_pose(points, pixels, intrinsics, start, doubt)
     if np.count_nonzero(best.inliers) < 0.7 * len(points):
         sampled = _sample_pose(points, pixels, intrinsics)
         if sampled is not None:
-            other = refine_pose(points, pixels, intrinsics, sampled, noise_px)
+            other = refine_pose(points, pixels, intrinsics, sampled, doubt)
             if np.count_nonzero(other.inliers) > np.count_nonzero(best.inliers):
                 best = other
     return best if np.count_nonzero(best.inliers) >= MIN_POINTS else None
@@ -75,7 +77,7 @@ def refine_pose(
     pixels: Float64Array,
     intrinsics: Float64Array,
     cam_from_map: Float64Array,
-    noise_px: Float64Array,
+    doubt: Float64Array,
 ) -> PoseEstimate:
     """
     Return the pose near `cam_from_map` that explains the points best; arguments as above.
@@ -88,21 +90,50 @@ def refine_pose(
     pose = cam_from_map
     errors, rows = _linearize(points, pixels, intrinsics, pose)
     for step in range(_ITERATIONS):
-        distance = np.linalg.norm(errors, axis=1) / noise_px
+        whitening = _whitening(points, doubt, intrinsics, pose)
+        white = np.einsum('nij,nj->ni', whitening, errors)
+        white_rows = whitening @ rows
+        distance = np.linalg.norm(white, axis=1)
         width = max(2.0, 3.0 * float(np.median(distance)) * 0.5**step)
-        weight = (width**2 / (width**2 + distance**2)) ** 2 / noise_px**2
-        weighted = rows * weight[:, None, None]
-        hessian = np.einsum('nki,nkj->ij', weighted, rows)
-        gradient = np.einsum('nki,nk->i', weighted, errors)
+        weight = (width**2 / (width**2 + distance**2)) ** 2
+        weighted = white_rows * weight[:, None, None]
+        hessian = np.einsum('nki,nkj->ij', weighted, white_rows)
+        gradient = np.einsum('nki,nk->i', weighted, white)
         damped = hessian + 1e-6 * np.trace(hessian) * np.eye(6) + 1e-9 * np.eye(6)
         change = -np.linalg.solve(damped, gradient)
         pose = moved(pose, change)
         errors, rows = _linearize(points, pixels, intrinsics, pose)
         if width <= 2.0 and float(np.abs(change).max()) < 1e-6:
             break
+    whitening = _whitening(points, doubt, intrinsics, pose)
+    distance = np.linalg.norm(np.einsum('nij,nj->ni', whitening, errors), axis=1)
+    inliers = distance < INLIER_PX / NOISE_PX
     distance_px = np.linalg.norm(errors, axis=1)
-    inliers = distance_px < INLIER_PX * np.maximum(noise_px, 1.0)
-    return PoseEstimate(pose, inliers, distance_px, _information(rows, errors, inliers))
+    return PoseEstimate(pose, inliers, distance_px, _information(whitening @ rows, inliers))
+
+
+def _whitening(
+    points: Float64Array, doubt: Float64Array, intrinsics: Float64Array, pose: Float64Array
+) -> Float64Array:
+    """
+    Return (N, 2, 2) matrices by which errors in the image get a deviation of 1 in each direction.
+
+    The covariance of an error is NOISE_PX^2 I + e e^T, where e is what the doubt about the point's
+    place makes in the image: much along the line on which a guessed point moves, nothing across.
+    """
+    x, y, z = (points @ pose[:3, :3].T + pose[:3, 3]).T
+    dx, dy, dz = (doubt @ pose[:3, :3].T).T
+    z = np.maximum(z, _MIN_DEPTH)
+    shift = np.stack(
+        [intrinsics[0, 0] * (dx - x / z * dz) / z, intrinsics[1, 1] * (dy - y / z * dz) / z], axis=1
+    )
+    length = np.linalg.norm(shift, axis=1)
+    along = shift / np.maximum(length, 1e-9)[:, None]
+    shrink = 1.0 - NOISE_PX / np.hypot(NOISE_PX, length)
+    matrix: Float64Array = (
+        np.eye(2) - shrink[:, None, None] * along[:, :, None] * along[:, None, :]
+    ) / NOISE_PX
+    return matrix
 
 
 def _linearize(
@@ -124,15 +155,9 @@ def _linearize(
     return errors, np.stack([first, second], axis=1)
 
 
-def _information(
-    rows: Float64Array, errors: Float64Array, inliers: NDArray[np.bool_]
-) -> Float64Array:
-    """Return the inverse covariance of the pose by the errors of the inliers."""
-    count = np.count_nonzero(inliers)
-    if not count:
-        return np.zeros((6, 6))
-    variance = max(float(np.mean(errors[inliers] ** 2)), 0.01)
-    information: Float64Array = np.einsum('nki,nkj->ij', rows[inliers], rows[inliers]) / variance
+def _information(rows: Float64Array, inliers: NDArray[np.bool_]) -> Float64Array:
+    """Return the inverse covariance of the pose by the inliers' whitened rows."""
+    information: Float64Array = np.einsum('nki,nkj->ij', rows[inliers], rows[inliers])
     return information
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 WINDOW = 7  # keyframes that are refined together
 MIN_ANGLE_RAD = np.radians(1.0)  # between the rays to a point, for its depth to mean something
+SIGHTING_NOISE_PX, MIN_SPREAD = 0.7, 0.005  # of a keyframe's corner; of a point's depth, relative
 MAX_ERROR_PX = 2.0  # of a point in any keyframe
 MIN_BUNDLE_POINTS = 20
 
@@ -51,10 +52,19 @@ class Keyframe:
 
 
 class Points(NamedTuple):
-    """Places (N, 3) in the map's frame and how they are known (N,), as PointState."""
+    """
+    What is known of points.
+
+    Parameters
+    ----------
+    places : (N, 3) in the map's frame.
+    states : (N,) how they are known, as PointState.
+    doubt : (N, 3) one standard deviation of the place, along the ray of the first sighting.
+    """
 
     places: Float64Array
     states: UInt8Array
+    doubt: Float64Array
 
 
 class SparseMap:
@@ -65,25 +75,27 @@ class SparseMap:
         self._first = 0  # identity of the first point that is kept
         self._places = np.empty((0, 3))
         self._states = np.empty(0, np.uint8)
+        self._doubt = np.empty((0, 3))
 
     def new_identities(self, count: int) -> NDArray[np.int64]:
         """Return names for new corners, whose places are unknown."""
         next_one = self._first + len(self._states)
         self._places = np.concatenate([self._places, np.zeros((count, 3))])
         self._states = np.concatenate([self._states, np.zeros(count, np.uint8)])
+        self._doubt = np.concatenate([self._doubt, np.zeros((count, 3))])
         return np.arange(next_one, next_one + count)
 
     def points(self, identities: NDArray[np.int64]) -> Points:
         """Return what is known of some corners."""
-        return Points(
-            self._places[identities - self._first], self._states[identities - self._first]
-        )
+        index = identities - self._first
+        return Points(self._places[index], self._states[index], self._doubt[index])
 
     def set_points(self, identities: NDArray[np.int64], points: Points) -> None:
         """Replace what is known of some corners; those that are forgotten are left out."""
         kept = identities >= self._first
         index = identities[kept] - self._first
         self._places[index], self._states[index] = points.places[kept], points.states[kept]
+        self._doubt[index] = points.doubt[kept]
 
     def add_keyframe(self, keyframe: Keyframe) -> None:
         """Remember an image, and forget the oldest one and the points that nobody sees."""
@@ -94,6 +106,7 @@ class SparseMap:
         )  # identities are in ascending order
         self._places = self._places[oldest - self._first :]
         self._states = self._states[oldest - self._first :]
+        self._doubt = self._doubt[oldest - self._first :]
         self._first = oldest
 
     def snapshot(self, motions: tuple[MapMotion, ...] = ()) -> Refinement:
@@ -104,7 +117,7 @@ class SparseMap:
             tuple(self.keyframes),
             np.stack([k.cam_from_map for k in self.keyframes]),
             identities,
-            Points(points.places.copy(), points.states.copy()),
+            Points(*(values.copy() for values in points)),
             motions,
         )
 
@@ -181,7 +194,7 @@ class Refinement:
         """Place the points that were not yet, where their rays meet at a wide enough angle."""
         intrinsics = np.stack([k.intrinsics for k in self.keyframes])
         centers, rays = rays_in_map(self.cam_from_map, intrinsics, camera, pixels)
-        places, angle = nearest_to_rays(centers, rays, point, len(self.identities))
+        places, angle, first = nearest_to_rays(centers, rays, point, len(self.identities))
         errors = np.linalg.norm(
             reprojection(
                 Bundle(self.cam_from_map, places, camera, point, pixels, intrinsics)
@@ -193,6 +206,11 @@ class Refinement:
         new = good & (self.points.states < PointState.TRIANGULATED)
         self.points.places[new] = places[new]
         self.points.states[new] = PointState.TRIANGULATED
+        known = self.points.states == PointState.TRIANGULATED
+        focal = float(intrinsics[0, 0, 0])
+        spread = np.maximum(SIGHTING_NOISE_PX / focal / np.maximum(angle, 1e-6), MIN_SPREAD)
+        distance = np.linalg.norm(places - centers[0], axis=1)  # all cameras stand near each other
+        self.points.doubt[known] = (first * (spread * distance)[:, None])[known]
 
     def _reject(self, bundle: Bundle, index: NDArray[np.int64]) -> None:
         """Give up the points whose sightings contradict each other."""
@@ -229,9 +247,10 @@ def rays_in_map(
 
 def nearest_to_rays(
     centers: Float64Array, rays: Float64Array, point: NDArray[np.int64], count: int
-) -> tuple[Float64Array, Float64Array]:
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """
-    Return the points (count, 3) nearest to their rays, and the angles (count,) these span in rad.
+    Return the points (count, 3) nearest to their rays, the angles (count,) that these span in rad,
+    and their first rays (count, 3).
 
     Parameters
     ----------
@@ -254,4 +273,4 @@ def nearest_to_rays(
     cosine = np.clip(np.sum(first[point] * rays, axis=1), -1.0, 1.0)
     angle = np.zeros(count)
     np.maximum.at(angle, point, np.arccos(cosine))
-    return places, angle
+    return places, angle, first

@@ -31,10 +31,10 @@ from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
-KEYFRAME_PARALLAX_PX = 22.0
+KEYFRAME_PARALLAX_PX = 16.0
 KEYFRAME_KEPT = 0.6
 MIN_TRIANGULATED = 50
-GUESS_NOISE_PX = 4.0
+GUESS_STD = 0.6
 MIN_CONFIDENCE = 0.1
 
 
@@ -84,13 +84,8 @@ class Tracker:
     def _locate(self, K) -> PoseEstimate | None:
         pts = self.map.points(self._corners.identities)
         tri = pts.states == PointState.TRIANGULATED
-        use = tri
-        noise = np.ones(len(tri))
-        if tri.sum() < MIN_TRIANGULATED:
-            g = pts.states == PointState.GUESSED
-            use = tri | g
-            noise[g] = GUESS_NOISE_PX
-        est = estimate_pose(pts.places[use], self._corners.pixels[use].astype(float), K, self._pose, noise[use])
+        use = tri | (pts.states == PointState.GUESSED)
+        est = estimate_pose(pts.places[use], self._corners.pixels[use].astype(float), K, self._pose, pts.doubt[use])
         if est is not None:
             bad = np.zeros(len(tri), bool)
             bad[np.flatnonzero(use)[~est.inliers]] = True
@@ -134,7 +129,7 @@ class Tracker:
         poses = np.stack([np.eye(4), T])
         n = len(common)
         c, r = rays_in_map(poses, np.stack([a.intrinsics, b.intrinsics]), np.repeat([0, 1], n), np.concatenate([a.pixels[i], b.pixels[j]]))
-        X, ang = nearest_to_rays(c, r, np.tile(np.arange(n), 2), n)
+        X, ang, _ = nearest_to_rays(c, r, np.tile(np.arange(n), 2), n)
         guess = self.map.points(common)
         ok = (guess.states == PointState.GUESSED) & (ang > np.radians(1)) & (X[:, 2] > 0)
         inA = guess.places @ a.cam_from_map[:3, :3].T + a.cam_from_map[:3, 3]
@@ -172,4 +167,4 @@ class Tracker:
             inv = invert_rigid(s.cam_from_map)
             rays = np.c_[px[new], np.ones(new.sum())] @ np.linalg.inv(s.intrinsics).T
             X = (rays * (d[new] / f)[:, None]) @ inv[:3, :3].T + inv[:3, 3]
-            self.map.set_points(ids[new], Points(X, np.full(len(X), PointState.GUESSED, np.uint8)))
+            self.map.set_points(ids[new], Points(X, np.full(len(X), PointState.GUESSED, np.uint8), GUESS_STD * (X - inv[:3, 3])))
