@@ -57,10 +57,17 @@ def moved(a_from_b: Float64Array, step: Float64Array) -> Float64Array:
     ----------
     a_from_b : (..., 4, 4).
     step : (..., 6): translation, then rotation vector in rad; the rotation turns about a's origin.
+
+    Notes
+    -----
+    The rotation is brought back to an orthonormal one (a step of Newton's iteration for the polar
+    decomposition), for products with inverses by transposition let its error grow exponentially.
     """
     rotation = rotation_from_vector(step[..., 3:])
     result = np.array(a_from_b, np.float64)
-    result[..., :3, :3] = rotation @ a_from_b[..., :3, :3]
+    turned = rotation @ a_from_b[..., :3, :3]
+    square = np.swapaxes(turned, -1, -2) @ turned
+    result[..., :3, :3] = turned @ (1.5 * np.eye(3) - 0.5 * square)
     result[..., :3, 3] = (rotation @ a_from_b[..., :3, 3:])[..., 0] + step[..., :3]
     return result
 

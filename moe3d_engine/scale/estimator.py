@@ -101,6 +101,10 @@ class ScaleEstimator:
         """The scale as it is known now."""
         return self._scale
 
+    def measures(self, source: str) -> bool:
+        """Return whether the observations of a source count."""
+        return source in self._sources
+
     def restart(self) -> None:
         """Forget all observations: the map has got another unit."""
         with self._mutex:

@@ -17,9 +17,12 @@ WINDOW_PX = 21
 LEVELS = 3
 MIN_EIGENVALUE = 1e-5  # of a corner's gradients, below which it is given up
 QUALITY = 1e-3  # of a new corner, relative to the image's best
-CONTRAST, TILES = 4.0, (8, 6)  # to which tiles are equalised at most, so that dark places have corners
+CONTRAST_AREA = 0.15  # of the image's width: contrast is made equal over squares of this side
+MIN_CONTRAST = 8.0  # grey levels: weaker ones are noise
+CONTRAST_GAIN = 50.0
 BACK_AND_FORTH_PX = 0.7
-RESCUE_BELOW = 40  # followed corners, below which descriptors are matched
+MIN_CORNERS = 40  # that are followed, below which descriptors are matched and new ones found
+MIN_SHARE = 0.3  # of the corners of the image before, likewise
 _SHIFT_SCALE = 4  # the shift of the whole image is found on an image so much smaller
 _MIN_RESPONSE = 0.04  # of the phase correlation, below which there is no shift to speak of
 _RESCUE_FEATURES, _RATIO = 600, 0.8
@@ -43,10 +46,10 @@ class PreparedImage:
     """A grey image with what following it needs besides: a small copy, and descriptors on demand."""
 
     def __init__(self, gray: UInt8Array) -> None:
-        self.gray = cv2.createCLAHE(CONTRAST, TILES).apply(gray)
-        gray = self.gray
+        self.gray = equalized(gray)
         size = (gray.shape[1] // _SHIFT_SCALE, gray.shape[0] // _SHIFT_SCALE)
-        self.small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = cv2.resize(self.gray, size, interpolation=cv2.INTER_AREA)
+        self.small = small.astype(np.float32)
         self._described: tuple[Float32Array, Float32Array] | None = None
 
     def described(self) -> tuple[Float32Array, Float32Array]:
@@ -61,6 +64,22 @@ class PreparedImage:
                 descriptors = np.empty((0, 128), np.float32)
             self._described = places, descriptors
         return self._described
+
+
+def equalized(gray: UInt8Array) -> UInt8Array:
+    """
+    Return an image in which dark and flat places have as much contrast as others.
+
+    Each pixel is compared with the mean and the deviation of its surroundings, so that exposure
+    cancels out and a corner looks the same wherever it moves.
+    """
+    side = round(CONTRAST_AREA * gray.shape[1]) | 1
+    values = gray.astype(np.float32)
+    mean = cv2.boxFilter(values, -1, (side, side))
+    square = cv2.boxFilter(values * values, -1, (side, side))
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
+    normal = (values - mean) * (CONTRAST_GAIN / (deviation + MIN_CONTRAST)) + 128.0
+    return np.clip(normal, 0, 255).astype(np.uint8)
 
 
 def follow(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corners:
@@ -82,6 +101,15 @@ def follow(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corne
     inside = (found >= 0).all(axis=1) & (found[:, 0] < width) & (found[:, 1] < height)
     keep = kept & came_back & (distance < BACK_AND_FORTH_PX) & inside
     return Corners(corners.identities[keep], found[keep])
+
+
+def find_again(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corners:
+    """Return the corners that are found again, by descriptors where following loses most."""
+    found = follow(before, now, corners)
+    if len(found.pixels) >= max(MIN_CORNERS, MIN_SHARE * len(corners.pixels)):
+        return found
+    matched = rematch(before, now, corners)
+    return matched if len(matched.pixels) > len(found.pixels) else found
 
 
 def rematch(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corners:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.scale.motion import odometry_std
 from moe3d_engine.tracking.bundle import adjust
 from moe3d_engine.tracking.bundle import Bundle
+from moe3d_engine.tracking.bundle import RelativeMotion
 from moe3d_engine.tracking.bundle import reprojection
+from moe3d_engine.tracking.motion_check import ODOMETRY_RAD
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import PosePrior
 from moe3d_engine.types import UInt8Array
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +26,7 @@ MIN_ANGLE_RAD = np.radians(1.0)  # between the rays to a point, for its depth to
 SIGHTING_NOISE_PX, MIN_SPREAD = 0.7, 0.005  # of a keyframe's corner; of a point's depth, relative
 MAX_ERROR_PX = 2.0  # of a point in any keyframe
 MIN_BUNDLE_POINTS = 20
+DEPTH_LOG_STD = 0.02  # of a depth camera or a lidar
 
 
 class PointState(IntEnum):
@@ -42,6 +49,8 @@ class Keyframe:
     cam_from_map : (4, 4); changes as the map is refined, for as long as it is in the window.
     identities, pixels : (N,), (N, 2) the corners that it sees.
     intrinsics : (3, 3).
+    prior : the pose by odometry, if there is one.
+    measured_depth : (N,) along z by a depth camera or lidar, in the unit of the map; NaN = unknown.
     """
 
     stamp_ns: int
@@ -49,6 +58,8 @@ class Keyframe:
     identities: NDArray[np.int64]
     pixels: Float64Array
     intrinsics: Float64Array
+    prior: PosePrior | None = None
+    measured_depth: Float64Array | None = None
 
 
 class Points(NamedTuple):
@@ -86,9 +97,11 @@ class SparseMap:
         return np.arange(next_one, next_one + count)
 
     def points(self, identities: NDArray[np.int64]) -> Points:
-        """Return what is known of some corners."""
-        index = identities - self._first
-        return Points(self._places[index], self._states[index], self._doubt[index])
+        """Return what is known of some corners; those that are forgotten are unknown."""
+        index = np.maximum(identities - self._first, 0)
+        gone = identities < self._first
+        states = np.where(gone, PointState.UNKNOWN, self._states[index]).astype(np.uint8)
+        return Points(self._places[index], states, self._doubt[index])
 
     def set_points(self, identities: NDArray[np.int64], points: Points) -> None:
         """Replace what is known of some corners; those that are forgotten are left out."""
@@ -109,8 +122,14 @@ class SparseMap:
         self._doubt = self._doubt[oldest - self._first :]
         self._first = oldest
 
-    def snapshot(self, motions: tuple[MapMotion, ...] = ()) -> Refinement:
-        """Return a copy of everything that a refinement needs."""
+    def snapshot(self, unit_m: float | None) -> Refinement:
+        """
+        Return a copy of everything that a refinement needs.
+
+        Parameters
+        ----------
+        unit_m : metres per unit of the map, with which odometry is believed; None = it is not.
+        """
         identities = np.unique(np.concatenate([k.identities for k in self.keyframes]))
         points = self.points(identities)
         return Refinement(
@@ -118,7 +137,7 @@ class SparseMap:
             np.stack([k.cam_from_map for k in self.keyframes]),
             identities,
             Points(*(values.copy() for values in points)),
-            motions,
+            [] if unit_m is None else measured_motions(self.keyframes, unit_m),
         )
 
     def adopt(self, refined: Refinement) -> None:
@@ -126,15 +145,6 @@ class SparseMap:
         for keyframe, pose in zip(refined.keyframes, refined.cam_from_map, strict=True):
             keyframe.cam_from_map = pose
         self.set_points(refined.identities, refined.points)
-
-
-class MapMotion(NamedTuple):
-    """A motion between two keyframes that somebody else has measured, in the map's unit."""
-
-    first_stamp_ns: int
-    second_stamp_ns: int
-    second_from_first: Float64Array  # (4, 4)
-    information: Float64Array  # (6, 6)
 
 
 @dataclass(slots=True, eq=False)
@@ -147,14 +157,14 @@ class Refinement:
     keyframes : as they were; only their sightings are read.
     cam_from_map : (C, 4, 4) their poses.
     identities, points : of all corners that they see.
-    motions : between keyframes.
+    motions : between keyframes, by odometry.
     """
 
     keyframes: tuple[Keyframe, ...]
     cam_from_map: Float64Array
     identities: NDArray[np.int64]
     points: Points
-    motions: tuple[MapMotion, ...] = ()
+    motions: list[RelativeMotion]
 
     def refine(self) -> None:
         """Triangulate what has become visible from two sides, then adjust all together."""
@@ -165,6 +175,7 @@ class Refinement:
             return
         number = np.cumsum(known) - 1
         used = known[point]
+        log_depth = np.concatenate([_log_depth(keyframe) for keyframe in self.keyframes])[used]
         bundle = Bundle(
             self.cam_from_map.copy(),
             self.points.places[known],
@@ -172,13 +183,25 @@ class Refinement:
             number[point[used]],
             pixels[used],
             np.stack([k.intrinsics for k in self.keyframes]),
-            fixed=1 if len(self.keyframes) == 2 else 2,
-            keep_length=len(self.keyframes) == 2,
+            fixed=1 if len(self.keyframes) == 2 or self.motions else 2,
+            log_depth=log_depth,
+            log_depth_std=np.full(len(log_depth), DEPTH_LOG_STD),
+            motions=self.motions,
+            keep_length=len(self.keyframes) == 2 and not self.motions,
         )
         adjust(bundle)
         self.cam_from_map = bundle.cam_from_map
         self.points.places[known] = bundle.points
         self._reject(bundle, np.flatnonzero(known))
+
+    def median_depth(self) -> float:
+        """Return the median depth of the points in the newest keyframe; 1 where it knows none."""
+        seen = np.searchsorted(self.identities, self.keyframes[-1].identities)
+        known = seen[self.points.states[seen] == PointState.TRIANGULATED]
+        if not len(known):
+            return 1.0
+        pose = self.cam_from_map[-1]
+        return float(np.median(self.points.places[known] @ pose[2, :3] + pose[2, 3]))
 
     def _sightings(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Float64Array]:
         """Return camera (M,), point (M,) and pixels (M, 2) of all sightings."""
@@ -219,6 +242,35 @@ class Refinement:
         np.maximum.at(worst, bundle.point, errors)
         bad = index[~(worst < 2 * MAX_ERROR_PX)]
         self.points.states[bad] = PointState.REJECTED
+
+
+def measured_motions(keyframes: Sequence[Keyframe], unit_m: float) -> list[RelativeMotion]:
+    """
+    Return what odometry says of the motion between neighbouring keyframes, in units of the map.
+
+    Parameters
+    ----------
+    keyframes : oldest first.
+    unit_m : metres per unit.
+    """
+    motions = []
+    for first, second in pairwise(range(len(keyframes))):
+        before, after = keyframes[first].prior, keyframes[second].prior
+        if before is None or after is None:
+            continue
+        motion = after.cam_from_world @ invert_rigid(before.cam_from_world)
+        translation_std = float(odometry_std(float(np.linalg.norm(motion[:3, 3])))) / unit_m
+        motion[:3, 3] /= unit_m
+        std = np.repeat([translation_std, ODOMETRY_RAD], 3)
+        motions.append(RelativeMotion(first, second, motion, np.diag(std**-2)))
+    return motions
+
+
+def _log_depth(keyframe: Keyframe) -> Float64Array:
+    """Return the log of the measured depth (N,) at a keyframe's corners; NaN = unknown."""
+    if keyframe.measured_depth is None:
+        return np.full(len(keyframe.pixels), np.nan)
+    return np.log(keyframe.measured_depth)
 
 
 def rays_in_map(

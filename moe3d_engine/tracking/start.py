@@ -1,15 +1,63 @@
-"""The first two keyframes of a map: relative pose from matches alone, unit from the network."""
+"""The first two keyframes of a map: relative pose from matches alone, length from elsewhere."""
 
 from __future__ import annotations
 
 import cv2
+from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.tracking.flow import median_parallax_px
+from moe3d_engine.tracking.sparse_map import Keyframe
+from moe3d_engine.tracking.sparse_map import MIN_ANGLE_RAD
+from moe3d_engine.tracking.sparse_map import nearest_to_rays
+from moe3d_engine.tracking.sparse_map import PointState
+from moe3d_engine.tracking.sparse_map import rays_in_map
+from moe3d_engine.tracking.sparse_map import SparseMap
 from moe3d_engine.types import Float64Array
 import numpy as np
 
-MIN_MATCHES = 40
+MIN_MATCHES = 30
 MIN_INLIERS = 0.6  # of the matches
 THRESHOLD_PX = 1.0
+MIN_LENGTH_M = 0.02  # of odometry, to give the unit
+MIN_GUESSES = 12
+
+
+def start_pose(
+    sparse_map: SparseMap,
+    first: Keyframe,
+    second: Keyframe,
+    min_parallax_px: float,
+    *,
+    by_odometry: bool,
+) -> Float64Array | None:
+    """
+    Return second_from_first (4, 4) of a map's first two keyframes.
+
+    Parameters
+    ----------
+    sparse_map : has the guessed places of points.
+    first, second : keyframes that share corners.
+    min_parallax_px : median motion of the points that the turn does not explain.
+    by_odometry : whether odometry gives the length, where both have its pose; else the guesses
+        do, by the median ratio of depths.
+
+    Returns
+    -------
+    None where the images do not determine the pose, or nobody knows the length.
+    """
+    _, one, two = np.intersect1d(first.identities, second.identities, return_indices=True)
+    pixels = first.pixels[one], second.pixels[two]
+    pose = relative_pose(*pixels, first.intrinsics)
+    if pose is None:
+        return None
+    if median_parallax_px(*pixels, pose[:3, :3], first.intrinsics) < min_parallax_px:
+        return None
+    length = _length_of_odometry(first, second) if by_odometry else None
+    if length is None:
+        length = _length_of_guesses(sparse_map, first, one, pose, pixels)
+    if length is None:
+        return None
+    pose[:3, 3] *= length
+    return pose
 
 
 def relative_pose(
@@ -33,7 +81,7 @@ def relative_pose(
     """
     if len(first) < MIN_MATCHES:
         return None
-    cv2.setRNGSeed(0)
+    cv2.setRNGSeed(0)  # so that the same images give the same poses
     try:
         essential, mask = cv2.findEssentialMat(
             first, second, intrinsics, cv2.USAC_MAGSAC, 0.999, THRESHOLD_PX, 1000
@@ -52,8 +100,34 @@ def relative_pose(
     return pose
 
 
-def parallax_px(
-    first: Float64Array, second: Float64Array, pose: Float64Array, intrinsics: Float64Array
-) -> float:
-    """Return how far points have moved beyond what the turn of a relative pose explains."""
-    return median_parallax_px(first, second, pose[:3, :3], intrinsics)
+def _length_of_odometry(first: Keyframe, second: Keyframe) -> float | None:
+    """Return the way in metres that odometry says; None where it says none, or too short a one."""
+    if first.prior is None or second.prior is None:
+        return None
+    motion = second.prior.cam_from_world @ invert_rigid(first.prior.cam_from_world)
+    length = float(np.linalg.norm(motion[:3, 3]))
+    return length if length >= MIN_LENGTH_M else None
+
+
+def _length_of_guesses(
+    sparse_map: SparseMap,
+    first: Keyframe,
+    seen: Float64Array,
+    pose: Float64Array,
+    pixels: tuple[Float64Array, Float64Array],
+) -> float | None:
+    """Return the length by which triangulated depths become the guessed ones; None = too few."""
+    count = len(seen)
+    intrinsics = np.stack([first.intrinsics, first.intrinsics])
+    cameras = np.repeat([0, 1], count)
+    centers, rays = rays_in_map(
+        np.stack([np.eye(4), pose]), intrinsics, cameras, np.concatenate(pixels)
+    )
+    places, angle, _ = nearest_to_rays(centers, rays, np.tile(np.arange(count), 2), count)
+    guess = sparse_map.points(first.identities[seen])
+    guessed = (guess.places @ first.cam_from_map[:3, :3].T + first.cam_from_map[:3, 3])[:, 2]
+    used = (guess.states == PointState.GUESSED) & (angle > MIN_ANGLE_RAD)
+    used &= (places[:, 2] > 0) & (guessed > 0)
+    if np.count_nonzero(used) < MIN_GUESSES:
+        return None
+    return float(np.exp(np.median(np.log(guessed[used] / places[used, 2]))))

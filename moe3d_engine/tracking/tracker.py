@@ -3,168 +3,392 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
+from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.cameras import scale_intrinsics
+from moe3d_engine.scale.depth_ratio import ReferenceDepth
+from moe3d_engine.scale.estimator import ScaleEstimator
+from moe3d_engine.tracking.consistency import why_not_believed
 from moe3d_engine.tracking.flow import Corners
-from moe3d_engine.tracking.flow import follow
-from moe3d_engine.tracking.flow import PreparedImage
-from moe3d_engine.tracking.flow import median_parallax_px
+from moe3d_engine.tracking.flow import find_again
+from moe3d_engine.tracking.flow import MIN_CORNERS
 from moe3d_engine.tracking.flow import new_corners
 from moe3d_engine.tracking.flow import NO_CORNERS
+from moe3d_engine.tracking.flow import PreparedImage
 from moe3d_engine.tracking.flow import rematch
-from moe3d_engine.tracking.flow import RESCUE_BELOW
+from moe3d_engine.tracking.mapper import Mapper
+from moe3d_engine.tracking.odometry_frame import Odometry
+from moe3d_engine.tracking.odometry_frame import OdometryFrame
 from moe3d_engine.tracking.pose import estimate_pose
-from moe3d_engine.tracking.pose import PoseEstimate
+from moe3d_engine.tracking.sightings import Sighting
+from moe3d_engine.tracking.sightings import Sightings
 from moe3d_engine.tracking.sparse_map import Keyframe
-from moe3d_engine.tracking.sparse_map import nearest_to_rays
 from moe3d_engine.tracking.sparse_map import Points
 from moe3d_engine.tracking.sparse_map import PointState
-from moe3d_engine.tracking.sparse_map import rays_in_map
 from moe3d_engine.tracking.sparse_map import SparseMap
-from moe3d_engine.tracking.start import relative_pose
+from moe3d_engine.tracking.types import SparsePoints
+from moe3d_engine.tracking.types import TrackedPose
+from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
-KEYFRAME_PARALLAX_PX = 16.0
-KEYFRAME_KEPT = 0.6
-MIN_TRIANGULATED = 50
-GUESS_STD = 0.6
-MIN_CONFIDENCE = 0.1
+MAX_WIDTH_PX = 640  # wider images are tracked at this width
+GIVE_UP_S = 1.0  # lost for so long, the camera is not looked for any more
+RESTART_BELOW = 60  # corners of the first keyframe, before the map has begun
 
 
-class Sighting(NamedTuple):
-    stamp_ns: int
+class _Image(NamedTuple):
+    """A view as it is tracked."""
+
+    view: View
+    prepared: PreparedImage
+    intrinsics: Float64Array  # (3, 3), of the tracked pixels
+    source_from_tracked: Float64Array  # (3, 3)
+
+    @property
+    def width(self) -> int:
+        """Width in tracked pixels."""
+        return int(self.prepared.gray.shape[1])
+
+
+class _Place(NamedTuple):
+    """Where an image is in the map: relative to a keyframe, whose own pose may still change."""
+
+    image: _Image
     corners: Corners
-    cam_from_map: Float64Array
-    intrinsics: Float64Array
+    reference: Keyframe
+    cam_from_reference: Float64Array
+
+    @property
+    def cam_from_map(self) -> Float64Array:
+        """The pose in the map as it is now."""
+        return self.cam_from_reference @ self.reference.cam_from_map
+
+
+class _Located(NamedTuple):
+    """Where an image is and how surely (6, 6), or why that is not known."""
+
+    place: _Place | None
+    information: Float64Array | None = None
+    near: _Place | None = None  # what the image sees, at the last known place
+    why: str = ''
 
 
 class Tracker:
-    def __init__(self) -> None:
-        self.map = SparseMap()
-        self._before: PreparedImage | None = None
-        self._corners = NO_CORNERS
-        self._pose = np.eye(4)
-        self._recent: deque[Sighting] = deque(maxlen=60)
-        self._started = False
-        self.log = {}
-        self.ratios = []
+    """
+    Follows a calibrated camera through the images of one stream.
 
-    def track(self, view: View):
-        now = PreparedImage(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY))
-        K = view.intrinsics
-        if self._before is None:
-            self._before = now
-            self._make_keyframe(view, now)
-            return self._pose
-        found = follow(self._before, now, self._corners)
-        if len(found.pixels) < RESCUE_BELOW or len(found.pixels) < 0.3 * len(self._corners.pixels):
-            r = rematch(self._before, now, self._corners)
-            self.log.setdefault('rescue', []).append((view.stamp_ns, len(found.pixels), len(r.pixels)))
-            if len(r.pixels) > len(found.pixels):
-                found = r
-        self._corners = found
-        self._before = now
-        est = self._locate(K)
-        if est is None:
-            self.log.setdefault('lost', []).append(view.stamp_ns)
-        else:
-            self._pose = est.cam_from_map
-        self._recent.append(Sighting(view.stamp_ns, self._corners, self._pose, K))
-        if self._is_keyframe(K):
-            self._make_keyframe(view, now)
-        return self._pose
+    One thread calls `track` and `reset`; depth may come from any. The refinement of a keyframe
+    runs in a thread of its own if `threaded`, else within `track`, which makes results repeatable.
 
-    def _locate(self, K) -> PoseEstimate | None:
-        pts = self.map.points(self._corners.identities)
-        tri = pts.states == PointState.TRIANGULATED
-        use = tri | (pts.states == PointState.GUESSED)
-        est = estimate_pose(pts.places[use], self._corners.pixels[use].astype(float), K, self._pose, pts.doubt[use])
-        if est is not None:
-            bad = np.zeros(len(tri), bool)
-            bad[np.flatnonzero(use)[~est.inliers]] = True
-            bad &= tri
-            self._corners = self._corners.where(~bad)
-        return est
+    Parameters
+    ----------
+    scale : estimates the metres in a unit of the map; the tracker feeds it.
+    threaded : whether refinement runs beside tracking.
+    """
 
-    def _is_keyframe(self, K):
-        last = self.map.keyframes[-1]
-        common, a, b = np.intersect1d(last.identities, self._corners.identities, return_indices=True)
-        if len(common) < KEYFRAME_KEPT * len(last.identities):
+    def __init__(self, scale: ScaleEstimator, *, threaded: bool = False) -> None:
+        self._scale = scale
+        self._executor = ThreadPoolExecutor(1, 'moe3d_map') if threaded else None
+        self._late: deque[tuple[int, ViewResult | ReferenceDepth]] = deque(maxlen=16)
+        self._sightings = Sightings()
+        self.reset()
+
+    # Any thread
+
+    def add_depth(self, result: ViewResult) -> None:
+        """Take the network's depth of an image that has been tracked."""
+        self._late.append((result.view.stamp_ns, result))
+
+    def add_reference(self, reference: ReferenceDepth) -> None:
+        """Take measured depth, which has the stamp of an image that has been tracked."""
+        self._late.append((reference.stamp_ns, reference))
+
+    def sparse_points(self, stamp_ns: int) -> SparsePoints | None:
+        """Return the points that an image has seen; None = it was not tracked, or long ago."""
+        sighting = self._sightings.at(stamp_ns)
+        return None if sighting is None else sighting.sparse_points()
+
+    def close(self) -> None:
+        """End the thread of refinements."""
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+
+    # The tracking thread
+
+    def reset(self) -> None:
+        """Forget everything; the next image is the origin of `odom`."""
+        self._odometry = OdometryFrame()
+        self._scale.restart()
+        self._mapper: Mapper | None = None
+        self._place: _Place | None = None  # of the last image whose pose is known
+        self._newest_keyframe: _Place | None = None
+        self._stamp_ns: int | None = None
+        self._lost_since_ns: int | None = None
+        self._covariance_before: Float64Array | None = None
+        self._sightings.clear()
+
+    def track(self, view: View) -> TrackedPose:
+        """
+        Return the pose of the next image.
+
+        Parameters
+        ----------
+        view : calibrated, newer than the one before.
+
+        Raises
+        ------
+        InputError
+            If the view has no intrinsics or is not newer than the one before.
+        """
+        image = _prepared(view)
+        elapsed_s = 1e-9 * (view.stamp_ns - self._check_order(view.stamp_ns))
+        if self._mapper is not None:
+            self._mapper.adopt()
+        self._take_late_depth()
+        if self._place is None or self._mapper is None:
+            self._begin_map(image)
+            odometry = self._odometry.hold(self._scale.scale, 0.0)
+            return self._published(odometry, TrackingStatus.STARTING, is_keyframe=True)
+        if image.prepared.gray.shape != self._place.image.prepared.gray.shape:
+            return self._lost(image, 'the images have changed their size', elapsed_s, gone=True)
+        found = self._locate(image, self._place)
+        if found.place is None and self._newest_keyframe is not None and self._mapper.begun:
+            found = self._relocate(image, self._newest_keyframe, found)
+        if found.place is None:
+            if found.near is not None and len(found.near.corners.pixels) >= MIN_CORNERS:
+                self._place = found.near
+            return self._lost(image, found.why, elapsed_s)
+        return self._follow_map(found.place, found.information)
+
+    # Where the image is
+
+    def _locate(self, image: _Image, before: _Place) -> _Located:
+        """Return where an image is that follows another one."""
+        assert self._mapper is not None
+        corners = find_again(before.image.prepared, image.prepared, before.corners)
+        if self._mapper.begun:
+            return self._place_by_map(image, corners, before)
+        return self._place_before_map(image, corners, before)
+
+    def _relocate(self, image: _Image, keyframe: _Place, before: _Located) -> _Located:
+        """Return where an image is that sees what a keyframe has seen; else what was known before."""
+        corners = rematch(keyframe.image.prepared, image.prepared, keyframe.corners)
+        found = self._place_by_map(image, corners, keyframe)
+        return before if found.place is None else found
+
+    def _place_by_map(self, image: _Image, corners: Corners, near: _Place) -> _Located:
+        """Return where an image is by corners whose places are known."""
+        assert self._mapper is not None
+        known = self._mapper.map.points(corners.identities)
+        used = (known.states == PointState.TRIANGULATED) | (known.states == PointState.GUESSED)
+        points = Points(*(values[used] for values in known))
+        pixels = corners.pixels[used].astype(np.float64)
+        estimate = estimate_pose(
+            points.places, pixels, image.intrinsics, near.cam_from_map, points.doubt
+        )
+        why = why_not_believed(
+            estimate, points.places, pixels, points.doubt, image.intrinsics, image.width,
+            points.states == PointState.TRIANGULATED,
+        )  # fmt: skip
+        if estimate is None or why:
+            near = _Place(image, corners, near.reference, near.cam_from_reference)
+            return _Located(None, near=near, why=why)
+        outlier = np.zeros(len(used), np.bool_)
+        outlier[np.flatnonzero(used)[~estimate.inliers]] = True
+        outlier &= known.states == PointState.TRIANGULATED
+        reference = self._mapper.newest
+        cam_from_reference = estimate.cam_from_map @ invert_rigid(reference.cam_from_map)
+        place = _Place(image, corners.where(~outlier), reference, cam_from_reference)
+        return _Located(place, estimate.information)
+
+    def _place_before_map(self, image: _Image, corners: Corners, near: _Place) -> _Located:
+        """Return where an image is by odometry, or by guesses, or where the one before was."""
+        assert self._mapper is not None
+        motion = _motion_by_odometry(near.image.view, image.view)
+        if motion is not None:
+            if self._scale.measures('odometry'):
+                motion[:3, 3] /= self._scale.scale.factor
+            moved = motion @ near.cam_from_reference
+            return _Located(_Place(image, corners, near.reference, moved))
+        located = self._place_by_map(image, corners, near)
+        if located.place is not None:
+            return located
+        return _Located(_Place(image, corners, near.reference, near.cam_from_reference))
+
+    # What follows from it
+
+    def _follow_map(self, place: _Place, information: Float64Array | None) -> TrackedPose:
+        """Take over where the image is, and make it a keyframe where one is due."""
+        assert self._mapper is not None and self._place is not None
+        if self._mapper.begun and self._lost_since_ns is not None:
+            if self._covariance_before is not None:
+                self._odometry.restore(self._covariance_before)
+            self._lost_since_ns = self._covariance_before = None
+        before = self._place
+        odometry = self._odometry.advance(
+            before.cam_from_map @ invert_rigid(place.cam_from_map),
+            place.cam_from_map,
+            place.reference,
+            self._scale.scale,
+            np.zeros((6, 6)) if information is None else information,
+            1e-9 * (place.image.view.stamp_ns - before.image.view.stamp_ns),
+        )
+        self._place = place
+        is_keyframe = self._make_keyframe(place)
+        return self._published(odometry, self._status(), is_keyframe=is_keyframe)
+
+    def _make_keyframe(self, place: _Place) -> bool:
+        """Make the present image a keyframe if one is due."""
+        mapper, image = self._mapper, place.image
+        assert mapper is not None
+        if not mapper.is_due(place.cam_from_map, place.corners, image.width):
+            return False
+        if not mapper.begun and len(place.corners.pixels) < RESTART_BELOW:
+            self._begin_map(image)
             return True
-        rot = self._pose[:3, :3] @ last.cam_from_map[:3, :3].T
-        par = median_parallax_px(last.pixels[a], self._corners.pixels[b].astype(float), rot, K)
-        return par > KEYFRAME_PARALLAX_PX
+        corners = _with_new(image, place.corners, mapper.map)
+        keyframe = Keyframe(
+            image.view.stamp_ns, place.cam_from_map, corners.identities,
+            corners.pixels.astype(np.float64), image.intrinsics, image.view.pose,
+        )  # fmt: skip
+        if mapper.begun:
+            mapper.add(keyframe)
+        elif not mapper.begin(keyframe, image.width):
+            return False
+        self._place = self._newest_keyframe = _Place(image, corners, keyframe, np.eye(4))
+        return True
 
-    def _make_keyframe(self, view, now):
-        new = new_corners(now, self._corners.pixels)
-        ids = self.map.new_identities(len(new))
-        self._corners = Corners(np.concatenate([self._corners.identities, ids]), np.concatenate([self._corners.pixels, new]))
-        kf = Keyframe(view.stamp_ns, self._pose, self._corners.identities, self._corners.pixels.astype(float), view.intrinsics)
-        self.map.add_keyframe(kf)
-        if not self._recent or self._recent[-1].stamp_ns != view.stamp_ns:
-            self._recent.append(Sighting(view.stamp_ns, self._corners, self._pose, view.intrinsics))
-        else:
-            self._recent[-1] = Sighting(view.stamp_ns, self._corners, self._pose, view.intrinsics)
-        if len(self.map.keyframes) == 2 and not self._started:
-            self._begin()
-        r = self.map.snapshot()
-        r.refine()
-        self.map.adopt(r)
-        self._pose = self.map.keyframes[-1].cam_from_map
+    def _begin_map(self, image: _Image) -> None:
+        """Begin a new map with an image, at the present place in `odom`."""
+        sparse_map = SparseMap()
+        corners = _with_new(image, NO_CORNERS, sparse_map)
+        first = Keyframe(
+            image.view.stamp_ns, np.eye(4), corners.identities,
+            corners.pixels.astype(np.float64), image.intrinsics, image.view.pose,
+        )  # fmt: skip
+        self._mapper = Mapper(first, sparse_map, self._scale, self._executor)
+        self._odometry.begin_map(first, self._scale.scale.factor)
+        self._place = self._newest_keyframe = _Place(image, corners, first, np.eye(4))
 
-    def _begin(self):
-        a, b = self.map.keyframes[:2]
-        common, i, j = np.intersect1d(a.identities, b.identities, return_indices=True)
-        T = relative_pose(a.pixels[i], b.pixels[j], a.intrinsics)
-        if T is None:
-            self.log['begin'] = 'failed'
-            return
-        poses = np.stack([np.eye(4), T])
-        n = len(common)
-        c, r = rays_in_map(poses, np.stack([a.intrinsics, b.intrinsics]), np.repeat([0, 1], n), np.concatenate([a.pixels[i], b.pixels[j]]))
-        X, ang, _ = nearest_to_rays(c, r, np.tile(np.arange(n), 2), n)
-        guess = self.map.points(common)
-        ok = (guess.states == PointState.GUESSED) & (ang > np.radians(1)) & (X[:, 2] > 0)
-        inA = guess.places @ a.cam_from_map[:3, :3].T + a.cam_from_map[:3, 3]
-        s = np.exp(np.median(np.log(inA[ok, 2] / X[ok, 2])))
-        T[:3, 3] *= s
-        self.log['begin'] = (ok.sum(), s)
-        b.cam_from_map = T @ a.cam_from_map
-        self._started = True
+    def _lost(self, image: _Image, why: str, elapsed_s: float, *, gone: bool = False) -> TrackedPose:
+        """Say that the camera is lost; after a while, or if the map is `gone`, begin another one."""
+        stamp_ns = image.view.stamp_ns
+        if self._lost_since_ns is None:
+            self._lost_since_ns, self._covariance_before = stamp_ns, self._odometry.covariance
+        odometry = self._odometry.hold(self._scale.scale, elapsed_s)
+        if gone or stamp_ns - self._lost_since_ns > 1e9 * GIVE_UP_S:
+            self._covariance_before = None  # nobody will ever know where it went meanwhile
+            self._lost_since_ns = stamp_ns
+            self._begin_map(image)
+        return self._published(odometry, TrackingStatus.LOST, image=image, text=why)
 
-    def add_depth(self, stamp_ns, depth, conf, Kn, gt=None):
-        s = next((x for x in self._recent if x.stamp_ns == stamp_ns), None)
-        if s is None:
-            return
-        pn = (np.c_[s.corners.pixels, np.ones(len(s.corners.pixels))] @ np.linalg.inv(s.intrinsics).T) @ Kn.T
-        u = np.rint(pn[:, :2]).astype(int)
-        h, w = depth.shape
-        ok = (u >= 0).all(1) & (u[:, 0] < w) & (u[:, 1] < h)
-        u = np.clip(u, 0, [w - 1, h - 1])
-        d = depth[u[:, 1], u[:, 0]]
-        c = conf[u[:, 1], u[:, 0]]
-        ids = s.corners.identities
-        live = ids >= self.map._first
-        ok &= live & (c > MIN_CONFIDENCE) & np.isfinite(d) & (d > 0)
-        ids, d, px = ids[ok], d[ok], s.corners.pixels[ok].astype(float)
-        pts = self.map.points(ids)
-        z = (pts.places @ s.cam_from_map[:3, :3].T + s.cam_from_map[:3, 3])[:, 2]
-        tri = pts.states == PointState.TRIANGULATED
-        f = 1.0
-        if tri.sum() >= 20:
-            lr = np.log(d[tri] / z[tri])
-            f = np.exp(np.median(lr))
-            self.ratios.append(f)
-        new = pts.states == PointState.UNKNOWN
-        if new.any():
-            inv = invert_rigid(s.cam_from_map)
-            rays = np.c_[px[new], np.ones(new.sum())] @ np.linalg.inv(s.intrinsics).T
-            X = (rays * (d[new] / f)[:, None]) @ inv[:3, :3].T + inv[:3, 3]
-            self.map.set_points(ids[new], Points(X, np.full(len(X), PointState.GUESSED, np.uint8), GUESS_STD * (X - inv[:3, 3])))
+    def _status(self) -> TrackingStatus:
+        """Return the status of an image whose place is known."""
+        assert self._mapper is not None
+        if self._lost_since_ns is not None:
+            return TrackingStatus.LOST
+        return TrackingStatus.TRACKING if self._mapper.begun else TrackingStatus.STARTING
+
+    def _published(
+        self,
+        odometry: Odometry,
+        status: TrackingStatus,
+        *,
+        image: _Image | None = None,
+        is_keyframe: bool = False,
+        text: str = '',
+    ) -> TrackedPose:
+        """Return what is published of the present image, and remember what it sees."""
+        assert self._mapper is not None and self._place is not None
+        num_tracks = 0
+        if image is None:
+            image = self._place.image
+            sighting = self._sighting(odometry)
+            num_tracks = int(np.count_nonzero(sighting.placed))
+            self._sightings.add(image.view.stamp_ns, sighting)
+            text = self._mapper.disagreement
+        view = image.view
+        return TrackedPose(
+            view.stamp_ns, view.camera, view.frame_id, status,
+            invert_rigid(odometry.odom_from_cam), odometry.covariance, odometry.velocity,
+            odometry.velocity_covariance, self._scale.scale, is_keyframe, num_tracks, text,
+        )  # fmt: skip
+
+    def _sighting(self, odometry: Odometry) -> Sighting:
+        """Return what the present image sees of the map."""
+        assert self._mapper is not None and self._place is not None
+        place, image = self._place, self._place.image
+        known = self._mapper.map.points(place.corners.identities)
+        depth = known.places @ place.cam_from_map[2, :3] + place.cam_from_map[2, 3]
+        placed = (known.states == PointState.TRIANGULATED) & (depth > 0)
+        return Sighting(
+            self._mapper.map, place.corners, place.reference, place.cam_from_reference, image.intrinsics,
+            image.source_from_tracked, image.prepared.gray.shape, placed, depth,
+            odometry.odom_from_cam, self._scale.scale.factor,
+        )  # fmt: skip
+
+    def _take_late_depth(self) -> None:
+        """Use the depth that has come since the image before."""
+        while self._late:
+            stamp_ns, depth = self._late.popleft()
+            sighting = self._sightings.at(stamp_ns)
+            mapper = self._mapper
+            if sighting is None or mapper is None or sighting.sparse_map is not mapper.map:
+                continue
+            if isinstance(depth, ReferenceDepth):
+                mapper.take_reference(sighting, depth)
+            else:
+                mapper.take_depth(sighting, depth)
+
+    def _check_order(self, stamp_ns: int) -> int:
+        """Return the stamp of the image before; the first has none but its own."""
+        before_ns = stamp_ns if self._stamp_ns is None else self._stamp_ns
+        if self._stamp_ns is not None and stamp_ns <= before_ns:
+            raise InputError(
+                f'Images are tracked in the order of their stamps; {stamp_ns} ns came after '
+                f'{before_ns} ns. Call reset where time has jumped back.'
+            )
+        self._stamp_ns = stamp_ns
+        return before_ns
+
+
+def _prepared(view: View) -> _Image:
+    """Return a view as it is tracked: grey, and at most MAX_WIDTH_PX wide."""
+    if view.intrinsics is None:
+        raise InputError(
+            'Only the images of a calibrated camera are tracked; this one has no intrinsics. '
+            'Calibrate it, or take the poses from the network.'
+        )
+    gray = cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY)
+    height, width = gray.shape
+    intrinsics, source_from_tracked = view.intrinsics, np.eye(3)
+    if width > MAX_WIDTH_PX:
+        size = (MAX_WIDTH_PX, round(height * MAX_WIDTH_PX / width))
+        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        scale_x, scale_y = size[0] / width, size[1] / height
+        intrinsics = scale_intrinsics(view.intrinsics, scale_x, scale_y)
+        source_from_tracked = scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y)
+    return _Image(view, PreparedImage(gray), intrinsics, source_from_tracked)
+
+
+def _with_new(image: _Image, corners: Corners, sparse_map: SparseMap) -> Corners:
+    """Return the corners and new ones where the image has room for them."""
+    found = new_corners(image.prepared, corners.pixels)
+    identities = sparse_map.new_identities(len(found))
+    return Corners(
+        np.concatenate([corners.identities, identities]), np.concatenate([corners.pixels, found])
+    )
+
+
+def _motion_by_odometry(before: View, now: View) -> Float64Array | None:
+    """Return now_from_before (4, 4) in metres by odometry; None where it is not known."""
+    if before.pose is None or now.pose is None:
+        return None
+    return now.pose.cam_from_world @ invert_rigid(before.pose.cam_from_world)

@@ -1,0 +1,71 @@
+"""Places of points from depth that somebody else knows: the network, or a depth camera."""
+
+from __future__ import annotations
+
+from moe3d_engine.tracking.sightings import Sighting
+from moe3d_engine.tracking.sparse_map import Points
+from moe3d_engine.tracking.sparse_map import PointState
+from moe3d_engine.tracking.sparse_map import SparseMap
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import ViewResult
+import numpy as np
+
+NETWORK_STD = 0.6  # relative: it counts for the direction of a point, hardly for its distance
+REFERENCE_STD = 0.02
+MIN_SHARED = 20  # triangulated points, to bring the network's depth to the unit of the map
+
+
+def depth_at(result: ViewResult, sighting: Sighting) -> Float64Array:
+    """Return the published depth (N,) at the corners of a sighting; NaN = unknown or rejected."""
+    fitted_from_source = result.intrinsics @ np.linalg.inv(_source_intrinsics(sighting))
+    pixels = np.c_[sighting.source_pixels(), np.ones(len(sighting.corners.pixels))]
+    place = np.rint(pixels @ fitted_from_source.T).astype(np.int64)
+    height, width = result.depth.shape
+    u, v = place[:, 0], place[:, 1]
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    depth = result.depth[np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)].astype(np.float64)
+    return np.where(inside & np.isfinite(depth) & (depth > 0), depth, np.nan)
+
+
+def unit_of(sparse_map: SparseMap, sighting: Sighting, depth: Float64Array) -> float | None:
+    """Return the median of depth over that of the map; None where too few points are placed."""
+    states = sparse_map.points(sighting.corners.identities).states
+    shared = sighting.placed & (states == PointState.TRIANGULATED) & np.isfinite(depth)
+    if np.count_nonzero(shared) < MIN_SHARED:
+        return None
+    return float(np.exp(np.median(np.log(depth[shared] / sighting.depth[shared]))))
+
+
+def guess_places(
+    sparse_map: SparseMap, sighting: Sighting, depth: Float64Array, relative_std: float
+) -> None:
+    """
+    Place the points that are not triangulated yet.
+
+    Parameters
+    ----------
+    sparse_map : in which the corners of the sighting are known by their identities.
+    sighting : who sees them.
+    depth : (N,) along z in the unit of the map; NaN = unknown.
+    relative_std : of it; a guess never replaces a better one.
+    """
+    corners = sighting.corners
+    known = sparse_map.points(corners.identities)
+    guessed = known.states == PointState.GUESSED
+    better = (known.states == PointState.UNKNOWN) | (guessed & (relative_std < NETWORK_STD))
+    chosen = better & np.isfinite(depth)
+    if not chosen.any():
+        return
+    map_from_cam = sighting.map_from_cam()
+    pixels = np.c_[corners.pixels[chosen], np.ones(np.count_nonzero(chosen))]
+    points_cam = (pixels @ np.linalg.inv(sighting.intrinsics).T) * depth[chosen, None]
+    offset = points_cam @ map_from_cam[:3, :3].T
+    states = np.full(len(offset), PointState.GUESSED, np.uint8)
+    guess = Points(offset + map_from_cam[:3, 3], states, relative_std * offset)
+    sparse_map.set_points(corners.identities[chosen], guess)
+
+
+def _source_intrinsics(sighting: Sighting) -> Float64Array:
+    """Return the intrinsics (3, 3) on the view's own pixels."""
+    intrinsics: Float64Array = sighting.source_from_tracked @ sighting.intrinsics
+    return intrinsics

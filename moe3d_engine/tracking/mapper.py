@@ -1,0 +1,170 @@
+"""Makes and refines the map: keyframes, depth that comes later, the unit."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
+
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.scale.depth_ratio import depth_observation
+from moe3d_engine.scale.depth_ratio import ReferenceDepth
+from moe3d_engine.scale.estimator import ScaleEstimator
+from moe3d_engine.scale.motion import MotionObserver
+from moe3d_engine.tracking.depth_guess import depth_at
+from moe3d_engine.tracking.depth_guess import guess_places
+from moe3d_engine.tracking.depth_guess import NETWORK_STD
+from moe3d_engine.tracking.depth_guess import REFERENCE_STD
+from moe3d_engine.tracking.depth_guess import unit_of
+from moe3d_engine.tracking.flow import Corners
+from moe3d_engine.tracking.flow import median_parallax_px
+from moe3d_engine.tracking.flow import MIN_CORNERS
+from moe3d_engine.tracking.motion_check import MotionCheck
+from moe3d_engine.tracking.sightings import Sighting
+from moe3d_engine.tracking.sparse_map import Keyframe
+from moe3d_engine.tracking.sparse_map import Refinement
+from moe3d_engine.tracking.sparse_map import SparseMap
+from moe3d_engine.tracking.start import start_pose
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import ViewResult
+import numpy as np
+
+KEYFRAME_PARALLAX = 0.03  # of the image's width
+KEYFRAME_KEPT = 0.6  # of the last keyframe's corners
+MIN_MEASURED = 50  # points that a depth camera knows, to do without triangulation at the start
+POSITION_STD, ROTATION_STD_RAD = 0.006, 0.004  # of a keyframe; the first relative to depth
+
+
+class Mapper:
+    """
+    Owns a map from its first keyframe on.
+
+    It is `begun` when the unit and the first points are known. One thread uses it; refinement
+    runs in a thread of its own where there is an executor for it.
+
+    Parameters
+    ----------
+    first : the first keyframe, the origin of the map.
+    sparse_map : empty but for the corners of `first`.
+    scale : estimates metres per unit; odometry and measured depth are reported to it.
+    executor : runs refinements; None = at once, in the caller's thread.
+    """
+
+    def __init__(
+        self,
+        first: Keyframe,
+        sparse_map: SparseMap,
+        scale: ScaleEstimator,
+        executor: ThreadPoolExecutor | None,
+    ) -> None:
+        self.map = sparse_map
+        self.map.add_keyframe(first)
+        self.begun = False
+        self.disagreement = ''  # between vision and odometry
+        self._scale = scale
+        self._motion = MotionObserver()
+        self._check = MotionCheck()
+        self._executor = executor
+        self._pending: Future[Refinement] | None = None
+
+    @property
+    def newest(self) -> Keyframe:
+        """The newest keyframe."""
+        return self.map.keyframes[-1]
+
+    # Keyframes
+
+    def is_due(self, cam_from_map: Float64Array, corners: Corners, width: int) -> bool:
+        """Return whether the next keyframe is due: by parallax, or because corners go out of sight."""
+        if self._pending is not None:
+            return False
+        newest = self.newest
+        _, one, two = np.intersect1d(
+            newest.identities, corners.identities, assume_unique=True, return_indices=True
+        )
+        if len(one) < KEYFRAME_KEPT * len(newest.identities) or len(one) < MIN_CORNERS:
+            return True
+        rotation = cam_from_map[:3, :3] @ newest.cam_from_map[:3, :3].T
+        pixels = newest.pixels[one], corners.pixels[two].astype(np.float64)
+        return median_parallax_px(*pixels, rotation, newest.intrinsics) > KEYFRAME_PARALLAX * width
+
+    def begin(self, keyframe: Keyframe, width: int) -> bool:
+        """Try to begin the map with a second keyframe, which is added then."""
+        first = self.newest
+        pose = start_pose(
+            self.map, first, keyframe, KEYFRAME_PARALLAX * width,
+            by_odometry=self._scale.measures('odometry'),
+        )  # fmt: skip
+        if pose is None:
+            return False
+        keyframe.cam_from_map = pose @ first.cam_from_map
+        self.begun = True
+        self.add(keyframe)
+        return True
+
+    def add(self, keyframe: Keyframe) -> None:
+        """Add a keyframe and refine the map with it."""
+        self.map.add_keyframe(keyframe)
+        unit_m = self._scale.scale.factor if self._scale.measures('odometry') else None
+        snapshot = self.map.snapshot(unit_m)
+        if self._executor is None:
+            snapshot.refine()
+            self._adopt(snapshot)
+        else:
+            self._pending = self._executor.submit(_refined, snapshot)
+
+    def adopt(self) -> None:
+        """Take over a refinement that has ended meanwhile."""
+        if self._pending is not None and self._pending.done():
+            done, self._pending = self._pending.result(), None
+            self._adopt(done)
+
+    def _adopt(self, refined: Refinement) -> None:
+        """Take over a refinement, and compare its newest keyframe with odometry."""
+        self.map.adopt(refined)
+        newest = refined.keyframes[-1]
+        if newest.prior is None:
+            return
+        position_std = POSITION_STD * refined.median_depth()
+        map_from_cam = invert_rigid(newest.cam_from_map)
+        observed = self._motion.observe(newest.stamp_ns, map_from_cam, position_std, newest.prior)
+        if observed is not None:
+            self._scale.observe(observed)
+        disagreement = self._check.observe(
+            newest.stamp_ns, map_from_cam, position_std, ROTATION_STD_RAD, newest.prior,
+            self._scale.scale,
+        )  # fmt: skip
+        self.disagreement = '' if disagreement is None else str(disagreement)
+
+    # Depth of images that were tracked before
+
+    def take_depth(self, sighting: Sighting, result: ViewResult) -> None:
+        """Guess the places of new points by the network's depth."""
+        depth = depth_at(result, sighting)
+        unit = unit_of(self.map, sighting, depth)
+        guess_places(self.map, sighting, depth / (unit or 1.0), NETWORK_STD)
+
+    def take_reference(self, sighting: Sighting, reference: ReferenceDepth) -> None:
+        """Place points by measured depth, and tell the scale what it says of the others."""
+        if not self._scale.measures('reference_depth'):
+            return
+        metres = reference.at(
+            sighting.corners.pixels.astype(np.float64), sighting.intrinsics, sighting.image_hw
+        )
+        placed = np.where(sighting.placed, sighting.depth, np.nan)
+        observed = depth_observation(metres, placed, reference.stamp_ns, 'reference_depth')
+        if observed is not None:
+            self._scale.observe(observed)
+        units = metres / self._scale.scale.factor
+        guess_places(self.map, sighting, units, REFERENCE_STD)
+        keyframe = next((k for k in self.map.keyframes if k.stamp_ns == reference.stamp_ns), None)
+        if keyframe is not None:
+            index = np.searchsorted(sighting.corners.identities, keyframe.identities)
+            keyframe.measured_depth = units[index]
+        if not self.begun:
+            self.begun = np.count_nonzero(np.isfinite(units)) >= MIN_MEASURED
+
+
+def _refined(snapshot: Refinement) -> Refinement:
+    """Return a refinement after its work."""
+    snapshot.refine()
+    return snapshot

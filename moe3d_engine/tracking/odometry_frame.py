@@ -1,0 +1,176 @@
+"""From the map's frame to `odom`: continuous, in the unit that is published, with a covariance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.rigid import cross_matrix
+from moe3d_engine.geometry.rigid import motion_between
+from moe3d_engine.geometry.rigid import moved
+from moe3d_engine.tracking.sparse_map import Keyframe
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import Scale
+import numpy as np
+
+# How fast a correction of the map reaches the published pose: a share of the present motion.
+CORRECTION_SHARE = 0.3
+MIN_CORRECTION = np.array([1e-3, 5e-4])  # units and rad an image, when hardly anything moves
+# How motion between two images is wrong, beyond what the points of the images say themselves.
+TRANSLATION_SHARE, TRANSLATION_FLOOR = 0.05, 5e-4
+ROTATION_SHARE, ROTATION_FLOOR_RAD = 0.02, 3e-4
+LOST_SPEED, LOST_TURN_RAD_S = 1.0, 1.0  # what a camera may do while nobody sees it
+VELOCITY_FLOOR = np.array([1e-3, 1e-3])  # units/s and rad/s
+FIRST_STD = 1e-4  # of the first pose, which is where it is by definition
+
+
+class Odometry(NamedTuple):
+    """A pose in `odom` with its covariance, and the velocity with its own; see TrackedPose."""
+
+    odom_from_cam: Float64Array
+    covariance: Float64Array
+    velocity: Float64Array
+    velocity_covariance: Float64Array
+
+
+class OdometryFrame:
+    """
+    Keeps the published pose continuous while the map beneath it changes.
+
+    The pose follows the motion between images; what the map's refinement corrects in the past
+    reaches it in small steps. The scale acts on the way from an anchor keyframe on, and the
+    anchor moves whenever the scale does, so that what has been published is not scaled again.
+    """
+
+    def __init__(self) -> None:
+        self._odom_from_cam = np.eye(4)
+        self._covariance = np.eye(6) * FIRST_STD**2
+        self._anchor: Keyframe | None = None
+        self._odom_from_anchor = np.eye(4)
+        self._scale_factor = 1.0
+
+    @property
+    def odom_from_cam(self) -> Float64Array:
+        """The pose that was published last."""
+        return self._odom_from_cam
+
+    @property
+    def covariance(self) -> Float64Array:
+        """Its covariance (6, 6), without the doubt about the scale."""
+        return self._covariance
+
+    def begin_map(self, first: Keyframe, factor: float) -> None:
+        """Go on from here with a new map, whose first keyframe is the present image."""
+        self._anchor, self._odom_from_anchor = first, self._odom_from_cam
+        self._scale_factor = factor
+
+    def advance(
+        self,
+        before_from_cam: Float64Array,
+        cam_from_map: Float64Array,
+        reference: Keyframe,
+        scale: Scale,
+        information: Float64Array,
+        elapsed_s: float,
+    ) -> Odometry:
+        """
+        Move by what an image has shown.
+
+        Parameters
+        ----------
+        before_from_cam : (4, 4) motion since the image before, in the unit of the map.
+        cam_from_map : (4, 4) pose in the map as it is now.
+        reference : the newest keyframe, on which a new anchor is put.
+        scale : published unit per unit of the map.
+        information : (6, 6) inverse covariance of cam_from_map, see PoseEstimate.
+        elapsed_s : since the image before.
+        """
+        if scale.factor != self._scale_factor:
+            self._odom_from_anchor = self._target(reference.cam_from_map)
+            self._anchor, self._scale_factor = reference, scale.factor
+        step = _scaled(before_from_cam, scale.factor)
+        predicted = self._odom_from_cam @ step
+        correction = _limited(motion_between(predicted, self._target(cam_from_map)), step)
+        after = moved(predicted, correction)
+        noise = self._step_noise(step, scale.factor, information)
+        self._grow(after, noise)
+        motion = invert_rigid(self._odom_from_cam) @ after
+        self._odom_from_cam = after
+        return self._odometry(motion, noise, scale, elapsed_s)
+
+    def hold(self, scale: Scale, elapsed_s: float) -> Odometry:
+        """Stay where the camera was seen last, while it may be anywhere near."""
+        std = np.repeat([LOST_SPEED * elapsed_s, LOST_TURN_RAD_S * elapsed_s], 3)
+        noise = np.diag(np.maximum(std, 1e-3) ** 2)
+        self._grow(self._odom_from_cam, noise)
+        still = np.eye(4)
+        return self._odometry(still, noise, scale, elapsed_s)
+
+    def restore(self, covariance: Float64Array) -> None:
+        """Take back an earlier covariance: the camera was found again by the map of then."""
+        self._covariance = covariance
+
+    def _target(self, cam_from_map: Float64Array) -> Float64Array:
+        """Return odom_from_cam by the map as it is now."""
+        assert self._anchor is not None
+        anchor_from_cam = self._anchor.cam_from_map @ invert_rigid(cam_from_map)
+        return self._odom_from_anchor @ _scaled(anchor_from_cam, self._scale_factor)
+
+    def _step_noise(
+        self, step: Float64Array, factor: float, information: Float64Array
+    ) -> Float64Array:
+        """Return the covariance (6, 6) of a step in the camera's frame."""
+        length, angle = _sizes(step)
+        std = np.repeat(
+            [np.hypot(TRANSLATION_FLOOR, TRANSLATION_SHARE * length),
+             np.hypot(ROTATION_FLOOR_RAD, ROTATION_SHARE * angle)], 3,
+        )  # fmt: skip
+        unit = np.repeat([factor, 1.0], 3)
+        seen = np.linalg.inv(information + 1e-6 * np.eye(6)) * np.outer(unit, unit)
+        return np.diag(std**2) + seen
+
+    def _grow(self, after: Float64Array, noise: Float64Array) -> None:
+        """Let the covariance follow a step."""
+        way = after[:3, 3] - self._odom_from_cam[:3, 3]
+        carry = np.eye(6)
+        carry[:3, 3:] = -cross_matrix(way)  # a wrong heading leads the way astray
+        turn = np.kron(np.eye(2), after[:3, :3])
+        self._covariance = carry @ self._covariance @ carry.T + turn @ noise @ turn.T
+
+    def _odometry(
+        self, motion: Float64Array, noise: Float64Array, scale: Scale, elapsed_s: float
+    ) -> Odometry:
+        """Return what is published of the present state."""
+        elapsed_s = max(elapsed_s, 1e-6)
+        log_std = scale.std if scale.metric else 0.0
+        way = np.concatenate([self._odom_from_cam[:3, 3], np.zeros(3)])
+        covariance = self._covariance + log_std**2 * np.outer(way, way)
+        velocity = motion_between(np.eye(4), motion) / elapsed_s
+        linear = np.concatenate([velocity[:3], np.zeros(3)])
+        floor = np.repeat(VELOCITY_FLOOR, 3) ** 2
+        velocity_covariance = (
+            2.0 * noise / elapsed_s**2 + log_std**2 * np.outer(linear, linear) + np.diag(floor)
+        )
+        return Odometry(self._odom_from_cam, covariance, velocity, velocity_covariance)
+
+
+def _scaled(a_from_b: Float64Array, factor: float) -> Float64Array:
+    """Return a motion whose translation is in another unit."""
+    result = a_from_b.copy()
+    result[:3, 3] *= factor
+    return result
+
+
+def _sizes(motion: Float64Array) -> tuple[float, float]:
+    """Return the length and the angle in rad of a motion."""
+    cosine = np.clip((np.trace(motion[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)
+    return float(np.linalg.norm(motion[:3, 3])), float(np.arccos(cosine))
+
+
+def _limited(correction: Float64Array, step: Float64Array) -> Float64Array:
+    """Return the part of a correction that hides in a step."""
+    sizes = np.array([np.linalg.norm(correction[:3]), np.linalg.norm(correction[3:])])
+    allowed = np.maximum(MIN_CORRECTION, CORRECTION_SHARE * np.array(_sizes(step)))
+    share = np.minimum(1.0, allowed / np.maximum(sizes, 1e-12))
+    limited: Float64Array = correction * np.repeat(share, 3)
+    return limited
