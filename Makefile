@@ -80,7 +80,7 @@ commands: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/cli test/lab/commands $(LOG)
 
 engine: $(TINY)
-	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/assets test/bags test/engine test/geometry test/intake \
+	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/assets test/bags test/conformance test/engine test/geometry test/intake \
 	test/scale test/tracking $(LOG)
 
 lab: $(TINY)
