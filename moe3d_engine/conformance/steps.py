@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from moe3d_engine.conformance.findings import Findings
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.cameras import quaternion_from_rotation
-from moe3d_engine.geometry.cameras import rotation_from_quaternion
+from moe3d_engine.geometry.rigid import rotation_from_vector
+from moe3d_engine.geometry.rigid import vector_from_rotation
 from moe3d_engine.types import Float64Array
 import numpy as np
 
@@ -133,19 +133,12 @@ class StepRules:
 
 def motion_of(transform: Float64Array) -> Float64Array:
     """Return translation and rotation vector (2, 3) of a (4, 4) transform."""
-    quaternion = quaternion_from_rotation(transform[:3, :3])
-    sine = float(np.linalg.norm(quaternion[:3]))
-    angle = 2.0 * float(np.arctan2(sine, quaternion[3]))
-    vector = 2.0 * quaternion[:3] if sine < 1e-12 else angle / sine * quaternion[:3]
-    return np.stack([transform[:3, 3], vector])
+    return np.stack([transform[:3, 3], vector_from_rotation(transform[:3, :3])])
 
 
 def transform_of(twist: Float64Array) -> Float64Array:
     """Return the (4, 4) transform of a short motion: translation and rotation vector (6,)."""
-    angle = float(np.linalg.norm(twist[3:]))
     transform = np.eye(4)
-    if angle > 0.0:
-        half = np.append(np.sin(0.5 * angle) / angle * twist[3:], np.cos(0.5 * angle))
-        transform[:3, :3] = rotation_from_quaternion(half)
+    transform[:3, :3] = rotation_from_vector(twist[3:])
     transform[:3, 3] = twist[:3]
     return transform

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.rigid import adjoint
+from moe3d_engine.geometry.rigid import cross_matrix
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
@@ -94,28 +96,20 @@ def on_other_frame(motion: Motion, other_from_child: Float64Array) -> Motion:
     -----
     A lever arm turns errors and rates of rotation into those of translation. With the arm r from
     the child to the other frame in the axes of odom, an error w of rotation moves the other frame
-    by w x r = -[r]x w. Rates are in the child's own axes, where the adjoint of the transform,
-    [[R, [t]x R], [0, R]], carries them over (Lynch & Park 2017, def. 3.20, in another order).
+    by w x r = -[r]x w. Rates are in the child's own axes; the adjoint of the transform carries
+    them over (Lynch & Park 2017, def. 3.20).
     """
     odom_from_other = motion.odom_from_child @ invert_rigid(other_from_child)
     arm = odom_from_other[:3, 3] - motion.odom_from_child[:3, 3]
     moves = np.eye(6)
     moves[:3, 3:] = -cross_matrix(arm)
-    rotation = other_from_child[:3, :3]
-    adjoint = _block_diagonal(rotation)
-    adjoint[:3, 3:] = cross_matrix(other_from_child[:3, 3]) @ rotation
+    carries = adjoint(other_from_child)
     return Motion(
         odom_from_other,
         _proper(moves @ motion.covariance @ moves.T),
-        adjoint @ motion.velocity,
-        _proper(adjoint @ motion.velocity_covariance @ adjoint.T),
+        carries @ motion.velocity,
+        _proper(carries @ motion.velocity_covariance @ carries.T),
     )
-
-
-def cross_matrix(vector: Float64Array) -> Float64Array:
-    """Return the (3, 3) matrix [v]x, with [v]x w = v x w."""
-    x, y, z = vector
-    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
 def _block_diagonal(rotation: Float64Array) -> Float64Array:

@@ -8,30 +8,21 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.rigid import rotation_from_vector
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Scale
 from moe3d_ros.outputs.odom_frame import BODY_FROM_OPTICAL
-from moe3d_ros.outputs.odom_frame import cross_matrix
 from moe3d_ros.outputs.odom_frame import OdomFrame
 
 STEP = 1e-6
 METRES = Scale(1.0, 0.01, 'fixed', metric=True, state='locked')
 
 
-def rotation(vector: Float64Array) -> Float64Array:
-    """Return the rotation by |vector| rad about it (Rodrigues)."""
-    angle = float(np.linalg.norm(vector))
-    if angle == 0.0:
-        return np.eye(3)
-    axis = cross_matrix(vector / angle)
-    return np.eye(3) + np.sin(angle) * axis + (1 - np.cos(angle)) * axis @ axis
-
-
 def rigid(vector: tuple[float, ...], translation: tuple[float, ...]) -> Float64Array:
     pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = rotation(np.array(vector)), translation
+    pose[:3, :3], pose[:3, 3] = rotation_from_vector(np.array(vector)), translation
     return pose
 
 
@@ -108,7 +99,7 @@ def test_covariance_is_what_small_errors_of_the_camera_do(
     jacobian = np.empty((6, 6))
     for column, error in enumerate(STEP * np.eye(6)):
         moved = SOMEWHERE.copy()
-        moved[:3, :3] = rotation(error[3:]) @ moved[:3, :3]
+        moved[:3, :3] = rotation_from_vector(error[3:]) @ moved[:3, :3]
         moved[:3, 3] += error[:3]
         _, other = frame.motions(tracked(moved))
         difference = small_difference(other.odom_from_child, child.odom_from_child)
