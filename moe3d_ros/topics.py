@@ -38,6 +38,27 @@ def output_topics(camera: str, *, metric: bool, node: str = '~') -> OutputTopics
     )
 
 
+class MotionTopics(NamedTuple):
+    """What is published of the poses of one camera."""
+
+    pose: str  # of the camera
+    odometry: str  # of the robot's base, where the camera's place on it is known
+    path: str
+    sparse_points: str
+    scale: str  # latched
+
+
+def motion_topics(camera: str, *, node: str = '~') -> MotionTopics:
+    """Return the names of what is published of a camera's poses; `node` as in `output_topics`."""
+    return MotionTopics(
+        f'{node}/{camera}/pose',
+        f'{node}/odometry',
+        f'{node}/path',
+        f'{node}/{camera}/sparse_points',
+        f'{node}/scale',
+    )
+
+
 def drops_topic(node: str = '~') -> str:
     """Return the name of the topic of images that are not published."""
     return f'{node}/drops'

@@ -40,6 +40,9 @@ class NodeConfig:
     threads: int | None
     depth_encoding: str
     organized_cloud: bool
+    publish_tf: bool
+    odom_frame: str
+    base_frame: str
     session: SessionConfig
 
 
@@ -140,6 +143,9 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         threads=int(values['engine.threads']) or None,
         depth_encoding=str(values['depth.encoding']),
         organized_cloud=bool(values['cloud.organized']),
+        publish_tf=bool(values['tf.publish']),
+        odom_frame=_frame_name(values, 'tf.odom_frame'),
+        base_frame=_frame_name(values, 'tf.base_frame'),
         session=SessionConfig(
             WindowConfig(
                 max_views=int(values['window.max_views']),
@@ -154,3 +160,11 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
             ScaleConfig(str(values['scale.source']), float(values['scale.factor'])),
         ),
     )
+
+
+def _frame_name(values: Mapping[str, ParameterValue], name: str) -> str:
+    """Return the value of a parameter that names a frame of TF."""
+    frame = str(values[name])
+    if not frame or frame.startswith('/'):
+        raise ConfigError(f'{name} names a frame of TF, without a leading slash; got {frame!r}.')
+    return frame

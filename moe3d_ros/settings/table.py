@@ -80,6 +80,13 @@ PARAMETERS = (
                  'auto.'),
     ParameterRow('cloud.organized', True, 'true = height x width points, NaN where unknown; '
                  'false = one row of known points.'),
+    ParameterRow('tf.publish', False, 'Send the transform tf.odom_frame -> the base (the camera '
+                 'where its place on the base is not known) to TF, unless somebody else places '
+                 'that frame already. Needs tf2_msgs.'),
+    ParameterRow('tf.odom_frame', 'odom', 'Frame in which poses are published: x forward, y '
+                 'left, z up at the start (REP 103).'),
+    ParameterRow('tf.base_frame', 'base_link', "Frame of the robot's base; used where the "
+                 "camera's place on it is known."),
 )
 # fmt: on
 

@@ -263,6 +263,7 @@ def test_demo_accounts_for_every_image_and_writes_its_results(
     assert 'unaccounted' not in summary['dropped']
     assert summary['recorded'] == summary['published']
     assert summary['rerun_agreement'] > 0.995
+    assert summary['conformance'][-1].endswith('all rules are kept')
     assert summary['flying_share']['raw'] is not None
     assert summary['flying_share_own_levels']['raw'] is not None
     assert summary['ground_truth'] == '/camera/depth/image_raw'

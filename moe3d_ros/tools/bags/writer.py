@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from rosbags.typesys import Stores
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
+    from rosbags.typesys.store import Typestore
 
 _FOREVER = QosTime(9223372036, 854775807)
 
@@ -43,7 +45,7 @@ class BagWriter:
     def __init__(self, path: Path) -> None:
         if path.exists():
             raise InputError(f'The bag {path} exists already. Remove it or name another.')
-        self._typestore = get_typestore(Stores.LATEST)
+        self._typestore = _typestore()
         self._writer: Writer | None = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         self._connections: dict[str, Connection] = {}
@@ -79,6 +81,12 @@ class BagWriter:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+@lru_cache(maxsize=1)
+def _typestore() -> Typestore:
+    """Return the types of ROS 2; a store compiles a serializer for each type that it has met."""
+    return get_typestore(Stores.LATEST)
 
 
 def _to_bag_qos(qos: OfferedQos) -> Qos:

@@ -54,6 +54,8 @@ def execute(args: argparse.Namespace) -> int:
         print(json.dumps(summary))
         return 0
     print(f'\n{table(summary)}\n')
+    for finding in summary['conformance'][:-1]:
+        print(f'  {finding}')
     for name in ('contact_sheet.png', 'cloud.ply', 'summary.json', 'output'):
         print(f'  {args.out / name}')
     return 0

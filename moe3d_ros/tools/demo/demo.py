@@ -8,7 +8,9 @@ import logging
 from pathlib import Path
 
 from moe3d_engine.bags.reader import choose_camera
+from moe3d_engine.cli.conformance import lines_of
 from moe3d_engine.clouds import write_ply
+from moe3d_engine.conformance.bag_check import check_bag
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_ros.tools.demo.bag import demo_bag_path
 from moe3d_ros.tools.demo.bag import render_demo_bag
@@ -21,6 +23,7 @@ from moe3d_ros.tools.node_process import config_of
 from moe3d_ros.tools.node_process import isolate
 from moe3d_ros.tools.node_process import NodeRun
 from moe3d_ros.tools.node_process import play_into_node
+from moe3d_ros.tools.recorded import NODE
 from moe3d_ros.tools.recorded import PublishedFrame
 from moe3d_ros.tools.run_figures import machine
 from moe3d_ros.tools.run_figures import node_figures
@@ -86,6 +89,7 @@ def run_demo(options: DemoOptions) -> Summary:
         **node_figures(sent.sent[camera.image], diagnostics),
         **stream_figures(output, camera.image, bag, sent, options.rate),
         **figures,
+        'conformance': lines_of(check_bag(output, NODE)),
         'replay_rate': options.rate,
         'bag': str(bag),
         'weights': diagnostics['weights'],

@@ -147,6 +147,7 @@ def table(summary: Summary) -> str:
         ('pixels kept', _percent(summary['retained'])),
         ('boundary pixels kept', _percent(summary['retained_boundary'])),
         ('ground truth', summary['ground_truth'] or 'none that can be used'),
+        ('conventions of ROS', summary['conformance'][-1]),
         ('network', f'{summary["weights"]} on {summary["backend"]}'),
         ('machine', f'{summary["machine"]["cpu"]}, {summary["machine"]["cores"]} cores'),
     ]
