@@ -6,12 +6,15 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 import logging
 
+from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
 from moe3d_engine.geometry.cameras import intrinsics_of
+from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.fit import FittedView
 from moe3d_engine.intake.camera import CameraIntake
@@ -22,15 +25,24 @@ from moe3d_engine.intake.drops import Restart
 from moe3d_engine.intake.drops import RestartReason
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import stamp_ns
+from moe3d_engine.intake.order import why_stale
 from moe3d_engine.network import Engine
 from moe3d_engine.network import FeatureCache
 from moe3d_engine.network import timed
 from moe3d_engine.policy import publish_depth
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.scale import ScaleConfig
+from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale import UnitTracker
+from moe3d_engine.tracking.point_unit import PointUnit
+from moe3d_engine.tracking.stream import StreamTracker
+from moe3d_engine.tracking.stream import TRACKED
+from moe3d_engine.tracking.tracker import POSE_SOURCES
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.window import KeyframeWindow
 from moe3d_engine.window import WindowConfig
@@ -39,16 +51,36 @@ from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
-TIME_JUMP_NS = 1_000_000_000  # stamps that go back by more begin a new stream
-
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
-    """What may be set of a session; the window is fixed once it is open."""
+    """
+    What may be set of a session; only thresholds may change once it is open.
+
+    Parameters
+    ----------
+    window, thresholds, scale : see there.
+    poses : where poses come from: `tracking` of the images, `odometry`, which vision then checks,
+        or the `network`.
+
+    Raises
+    ------
+    ConfigError
+        If nobody knows the source.
+    """
 
     window: WindowConfig = field(default_factory=WindowConfig)
     thresholds: Thresholds = field(default_factory=Thresholds)
     scale: ScaleConfig = field(default_factory=ScaleConfig)
+    poses: str = 'tracking'
+
+    def __post_init__(self) -> None:
+        """Check the values once."""
+        if self.poses not in (*POSE_SOURCES, 'network'):
+            raise ConfigError(
+                f'poses.source is one of {", ".join((*POSE_SOURCES, "network"))}; got '
+                f'{self.poses!r}.'
+            )
 
 
 def log_restart(restart: Restart) -> None:
@@ -59,17 +91,19 @@ def log_restart(restart: Restart) -> None:
 
 class Session:
     """
-    Reconstructs the views of one stream and owns its state: window, features, unit of depth.
+    Reconstructs the views of one stream and owns its state: window, features, unit, tracking.
 
-    `push_frame` takes the messages of a camera, `push` the views of one moment; `reconstruct`
-    takes a whole window at once. One thread uses a session; the engine may serve another session
-    after it.
+    `push_frame` takes the messages of a camera from the beginning to the end. Where poses go out
+    at the rate of the images, one thread gives each of them to `tracking`, and another one calls
+    `push` with the views that the network has time for. `reconstruct` takes a whole window at
+    once. The engine may serve another session after it.
 
     Parameters
     ----------
     engine : runs the network; it stays open when the session ends.
-    config : window, thresholds and the source of metres.
+    config : window, thresholds, and the sources of metres and poses.
     on_restart : called when the window begins anew.
+    threaded : whether the tracker refines its map in a thread of its own; off, results repeat.
     """
 
     def __init__(
@@ -77,6 +111,8 @@ class Session:
         engine: Engine,
         config: SessionConfig | None = None,
         on_restart: Callable[[Restart], object] = log_restart,
+        *,
+        threaded: bool = False,
     ) -> None:
         self.engine = engine
         self._config = config or SessionConfig()
@@ -84,16 +120,26 @@ class Session:
         self._window = KeyframeWindow(self._config.window)
         self._features = FeatureCache()
         self._unit = UnitTracker(engine.spec.metric)
+        self._point_unit = PointUnit()
         self._newest: View | None = None  # of the stream; None = the window is empty
+        self.tracking: StreamTracker | None = None  # None: poses are the network's
+        if self._config.poses != 'network':
+            estimator = ScaleEstimator(self._config.scale, metric_weights=engine.spec.metric)
+            self.tracking = StreamTracker(estimator, self._config.poses, threaded=threaded)
 
     @property
     def config(self) -> SessionConfig:
         """The settings that the next window will use."""
         return self._config
 
+    def close(self) -> None:
+        """End tracking; the engine stays open."""
+        if self.tracking is not None:
+            self.tracking.close()
+
     def configure(self, thresholds: Thresholds) -> None:
         """Replace the thresholds, from the next window on; any thread may call it."""
-        self._config = SessionConfig(self._config.window, thresholds, self._config.scale)
+        self._config = replace(self._config, thresholds=thresholds)
 
     def push_frame(
         self, camera: CameraIntake, image: Message, info: Message
@@ -109,6 +155,12 @@ class Session:
                 view = camera.view_of(image, info)
         except DroppedFrameError as error:
             return Drop(error.reason, stamp, str(error), camera.camera)
+        if self.tracking is not None:
+            with timed(timings_ms, 'track'):
+                tracked = self.tracking.track(view)
+            if isinstance(tracked, Drop):
+                return tracked
+            view = tracked.view
         result = self.push((view,))
         if isinstance(result, Reconstruction):
             result.timings_ms.update(timings_ms)
@@ -142,10 +194,14 @@ class Session:
         self._newest = first
         window = self._window.push(views)
         try:
-            return self.reconstruct(window.views, window.newest)
+            result = self.reconstruct(window.views, window.newest)
         except Moe3dError as error:
             self.restart(RestartReason.BAD_OUTPUT)
             return Drop(DropReason.BAD_OUTPUT, first.stamp_ns, str(error), first.camera)
+        if self.tracking is not None:
+            for view_result in result.results:
+                self.tracking.add_depth(view_result)
+        return result
 
     def reconstruct(
         self, views: Sequence[View], publish: Sequence[int] | None = None
@@ -175,10 +231,10 @@ class Session:
         raw = self.engine.run(views, decoded, self._features, timings_ms)
         with timed(timings_ms, 'postprocess'):
             unit = self._unit.unit(views, decoded, raw.depth)
-            scale = config.scale.scale(metric_weights=self.engine.spec.metric, unit=unit)
             raw = _of_published(raw, len(published))
-            depth_raw = raw.depth * np.float32(scale.factor)
             fitted = [self._features.fitted(views[index]) for index in published]
+            scale = self._scale_of(views[published[0]], fitted[0], raw.depth[0], unit)
+            depth_raw = raw.depth * np.float32(scale.factor)
             depth, confidence = publish_depth(
                 depth_raw, raw, config.thresholds, metric=scale.metric, seen=_seen(fitted)
             )
@@ -187,11 +243,22 @@ class Session:
             intrinsics = intrinsics_of(known, encodings, self.engine.spec.input_hw)
             cam_from_world = cam_from_world_from_pose_encoding(raw.pose_encoding)
             cam_from_world[:, :3, 3] *= scale.factor
+            cam_from_world = tracked_poses(views, cam_from_world)
             image = np.stack([view.image for view in fitted])
         return Reconstruction(
             views, published, image, intrinsics, depth_raw, depth, confidence, cam_from_world,
             scale, raw, timings_ms,
         )  # fmt: skip
+
+    def _scale_of(self, view: View, fitted: FittedView, depth: Float32Array, unit: float) -> Scale:
+        """Return the published unit per unit of the network: by tracked points, where some are."""
+        if self.tracking is None or view.pose is None:
+            metric = self.engine.spec.metric
+            return self._config.scale.scale(metric_weights=metric, unit=unit)
+        points = self.tracking.sparse_points(view.stamp_ns)
+        factor = self._point_unit.unit(depth, fitted.fitted_from_source, points)
+        scale = self.tracking.scale
+        return replace(scale, factor=scale.factor * unit if factor is None else factor)
 
     def restart(self, reason: RestartReason, text: str = '') -> None:
         """Forget all views, so that the next one begins a new window."""
@@ -205,25 +272,33 @@ class Session:
         self._window.clear()
         self._features.clear()
         self._unit.reset()
+        self._point_unit.reset()
 
     def _check_order(self, stamp: int) -> str:
         """Say what is wrong with a stamp that is not newer; restart where time has jumped back."""
-        if self._newest is None or stamp > self._newest.stamp_ns:
+        if self._newest is None:
             return ''
-        back_ns = self._newest.stamp_ns - stamp
-        if stamp == 0 == back_ns:
-            return (
-                'its stamp is 0 like the last one: the driver does not stamp its images. Let it '
-                'set header.stamp to the time of acquisition.'
-            )
-        if back_ns <= TIME_JUMP_NS:
-            return (
-                f'its stamp is {back_ns / 1e6:.1f} ms before the last one. Stamps of a camera '
-                f'must increase; is there a second publisher on the topic?'
-            )
-        text = f'Stamps went back by {back_ns / 1e9:.1f} s: the window begins anew.'
-        self.restart(RestartReason.TIME_JUMPED, text)
-        return ''
+        stale = why_stale(stamp, self._newest.stamp_ns)
+        if stale is None:
+            back_s = (self._newest.stamp_ns - stamp) / 1e9
+            text = f'Stamps went back by {back_s:.1f} s: the window begins anew.'
+            self.restart(RestartReason.TIME_JUMPED, text)
+        return stale or ''
+
+
+def tracked_poses(views: Sequence[View], by_network: Float64Array) -> Float64Array:
+    """
+    Return cam_from_world (V, 4, 4) of a window: as tracked, where all views were, else `by_network`.
+
+    The world is the first view's camera.
+    """
+    poses = [
+        v.pose.cam_from_world for v in views if v.pose is not None and v.pose.source == TRACKED
+    ]
+    if len(poses) < len(views):
+        return by_network
+    cam_from_odom = np.stack(poses)
+    return cam_from_odom @ invert_rigid(cam_from_odom[0])
 
 
 def _of_published(raw: RawOutputs, count: int) -> RawOutputs:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from moe3d_engine.tracking.pose import estimate_pose
-from moe3d_engine.tracking.pose import PoseEstimate
+from moe3d_engine.mapping.pose import estimate_pose
+from moe3d_engine.mapping.pose import PoseEstimate
 from moe3d_engine.types import Float64Array
 import numpy as np
 from numpy.typing import NDArray
 
 MIN_INLIERS = 12
 MIN_INLIER_SHARE = 0.4
-MIN_SPREAD = 0.06  # of the image's width, standard deviation of the inliers in the narrower direction
+MIN_SPREAD = (
+    0.06  # of the image's width, standard deviation of the inliers in the narrower direction
+)
 SECOND_MOTION = 0.5  # of the inliers: so many that agree on another motion are no accident
 MIN_SECOND = 20
 

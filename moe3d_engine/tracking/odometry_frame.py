@@ -8,7 +8,7 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import cross_matrix
 from moe3d_engine.geometry.rigid import motion_between
 from moe3d_engine.geometry.rigid import moved
-from moe3d_engine.tracking.sparse_map import Keyframe
+from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Scale
 import numpy as np

@@ -6,31 +6,31 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-import cv2
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.cameras import scale_intrinsics
+from moe3d_engine.mapping.flow import Corners
+from moe3d_engine.mapping.flow import find_again
+from moe3d_engine.mapping.flow import MIN_CORNERS
+from moe3d_engine.mapping.flow import new_corners
+from moe3d_engine.mapping.flow import NO_CORNERS
+from moe3d_engine.mapping.flow import rematch
+from moe3d_engine.mapping.mapper import Mapper
+from moe3d_engine.mapping.pose import estimate_pose
+from moe3d_engine.mapping.sightings import Sighting
+from moe3d_engine.mapping.sightings import Sightings
+from moe3d_engine.mapping.sightings import SparsePoints
+from moe3d_engine.mapping.sparse_map import Keyframe
+from moe3d_engine.mapping.sparse_map import Points
+from moe3d_engine.mapping.sparse_map import PointState
+from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
 from moe3d_engine.tracking.consistency import why_not_believed
-from moe3d_engine.tracking.flow import Corners
-from moe3d_engine.tracking.flow import find_again
-from moe3d_engine.tracking.flow import MIN_CORNERS
-from moe3d_engine.tracking.flow import new_corners
-from moe3d_engine.tracking.flow import NO_CORNERS
-from moe3d_engine.tracking.flow import PreparedImage
-from moe3d_engine.tracking.flow import rematch
-from moe3d_engine.tracking.mapper import Mapper
 from moe3d_engine.tracking.odometry_frame import Odometry
 from moe3d_engine.tracking.odometry_frame import OdometryFrame
-from moe3d_engine.tracking.pose import estimate_pose
-from moe3d_engine.tracking.sightings import Sighting
-from moe3d_engine.tracking.sightings import Sightings
-from moe3d_engine.tracking.sparse_map import Keyframe
-from moe3d_engine.tracking.sparse_map import Points
-from moe3d_engine.tracking.sparse_map import PointState
-from moe3d_engine.tracking.sparse_map import SparseMap
-from moe3d_engine.tracking.types import SparsePoints
+from moe3d_engine.tracking.tracked_image import prepare
+from moe3d_engine.tracking.tracked_image import TrackedImage
+from moe3d_engine.tracking.tracked_image import why_not_tracked
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
@@ -38,29 +38,15 @@ from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
-MAX_WIDTH_PX = 640  # wider images are tracked at this width
+POSE_SOURCES = ('tracking', 'odometry')
 GIVE_UP_S = 1.0  # lost for so long, the camera is not looked for any more
 RESTART_BELOW = 60  # corners of the first keyframe, before the map has begun
-
-
-class _Image(NamedTuple):
-    """A view as it is tracked."""
-
-    view: View
-    prepared: PreparedImage
-    intrinsics: Float64Array  # (3, 3), of the tracked pixels
-    source_from_tracked: Float64Array  # (3, 3)
-
-    @property
-    def width(self) -> int:
-        """Width in tracked pixels."""
-        return int(self.prepared.gray.shape[1])
 
 
 class _Place(NamedTuple):
     """Where an image is in the map: relative to a keyframe, whose own pose may still change."""
 
-    image: _Image
+    image: TrackedImage
     corners: Corners
     reference: Keyframe
     cam_from_reference: Float64Array
@@ -90,11 +76,15 @@ class Tracker:
     Parameters
     ----------
     scale : estimates the metres in a unit of the map; the tracker feeds it.
+    poses : `tracking`, or `odometry`: then the poses are those of the views, and vision checks them.
     threaded : whether refinement runs beside tracking.
     """
 
-    def __init__(self, scale: ScaleEstimator, *, threaded: bool = False) -> None:
+    def __init__(
+        self, scale: ScaleEstimator, poses: str = 'tracking', *, threaded: bool = False
+    ) -> None:
         self._scale = scale
+        self._by_odometry = poses == 'odometry'
         self._executor = ThreadPoolExecutor(1, 'moe3d_map') if threaded else None
         self._late: deque[tuple[int, ViewResult | ReferenceDepth]] = deque(maxlen=16)
         self._sightings = Sightings()
@@ -145,31 +135,38 @@ class Tracker:
         Raises
         ------
         InputError
-            If the view has no intrinsics or is not newer than the one before.
+            If the view is not newer than the one before.
         """
-        image = _prepared(view)
         elapsed_s = 1e-9 * (view.stamp_ns - self._check_order(view.stamp_ns))
+        why = why_not_tracked(view)
+        if why:
+            return self._lost(view, why, elapsed_s)
+        image = prepare(view)
         if self._mapper is not None:
             self._mapper.adopt()
         self._take_late_depth()
         if self._place is None or self._mapper is None:
             self._begin_map(image)
             odometry = self._odometry.hold(self._scale.scale, 0.0)
-            return self._published(odometry, TrackingStatus.STARTING, is_keyframe=True)
+            return self._placed(odometry, is_keyframe=True)
         if image.prepared.gray.shape != self._place.image.prepared.gray.shape:
-            return self._lost(image, 'the images have changed their size', elapsed_s, gone=True)
+            self._lost(view, '', 0.0)
+            self._give_up(image)
+            return self._lost(view, 'the images have changed their size', elapsed_s)
         found = self._locate(image, self._place)
         if found.place is None and self._newest_keyframe is not None and self._mapper.begun:
             found = self._relocate(image, self._newest_keyframe, found)
         if found.place is None:
             if found.near is not None and len(found.near.corners.pixels) >= MIN_CORNERS:
                 self._place = found.near
-            return self._lost(image, found.why, elapsed_s)
+            if view.stamp_ns - (self._lost_since_ns or view.stamp_ns) > 1e9 * GIVE_UP_S:
+                self._give_up(image)
+            return self._lost(view, found.why, elapsed_s)
         return self._follow_map(found.place, found.information)
 
     # Where the image is
 
-    def _locate(self, image: _Image, before: _Place) -> _Located:
+    def _locate(self, image: TrackedImage, before: _Place) -> _Located:
         """Return where an image is that follows another one."""
         assert self._mapper is not None
         corners = find_again(before.image.prepared, image.prepared, before.corners)
@@ -177,13 +174,13 @@ class Tracker:
             return self._place_by_map(image, corners, before)
         return self._place_before_map(image, corners, before)
 
-    def _relocate(self, image: _Image, keyframe: _Place, before: _Located) -> _Located:
+    def _relocate(self, image: TrackedImage, keyframe: _Place, before: _Located) -> _Located:
         """Return where an image is that sees what a keyframe has seen; else what was known before."""
         corners = rematch(keyframe.image.prepared, image.prepared, keyframe.corners)
         found = self._place_by_map(image, corners, keyframe)
         return before if found.place is None else found
 
-    def _place_by_map(self, image: _Image, corners: Corners, near: _Place) -> _Located:
+    def _place_by_map(self, image: TrackedImage, corners: Corners, near: _Place) -> _Located:
         """Return where an image is by corners whose places are known."""
         assert self._mapper is not None
         known = self._mapper.map.points(corners.identities)
@@ -208,7 +205,7 @@ class Tracker:
         place = _Place(image, corners.where(~outlier), reference, cam_from_reference)
         return _Located(place, estimate.information)
 
-    def _place_before_map(self, image: _Image, corners: Corners, near: _Place) -> _Located:
+    def _place_before_map(self, image: TrackedImage, corners: Corners, near: _Place) -> _Located:
         """Return where an image is by odometry, or by guesses, or where the one before was."""
         assert self._mapper is not None
         motion = _motion_by_odometry(near.image.view, image.view)
@@ -242,7 +239,7 @@ class Tracker:
         )
         self._place = place
         is_keyframe = self._make_keyframe(place)
-        return self._published(odometry, self._status(), is_keyframe=is_keyframe)
+        return self._placed(odometry, is_keyframe=is_keyframe)
 
     def _make_keyframe(self, place: _Place) -> bool:
         """Make the present image a keyframe if one is due."""
@@ -265,7 +262,7 @@ class Tracker:
         self._place = self._newest_keyframe = _Place(image, corners, keyframe, np.eye(4))
         return True
 
-    def _begin_map(self, image: _Image) -> None:
+    def _begin_map(self, image: TrackedImage) -> None:
         """Begin a new map with an image, at the present place in `odom`."""
         sparse_map = SparseMap()
         corners = _with_new(image, NO_CORNERS, sparse_map)
@@ -277,44 +274,42 @@ class Tracker:
         self._odometry.begin_map(first, self._scale.scale.factor)
         self._place = self._newest_keyframe = _Place(image, corners, first, np.eye(4))
 
-    def _lost(self, image: _Image, why: str, elapsed_s: float, *, gone: bool = False) -> TrackedPose:
-        """Say that the camera is lost; after a while, or if the map is `gone`, begin another one."""
-        stamp_ns = image.view.stamp_ns
+    def _lost(self, view: View, why: str, elapsed_s: float) -> TrackedPose:
+        """Say that the camera is lost."""
         if self._lost_since_ns is None:
-            self._lost_since_ns, self._covariance_before = stamp_ns, self._odometry.covariance
+            self._lost_since_ns, self._covariance_before = view.stamp_ns, self._odometry.covariance
         odometry = self._odometry.hold(self._scale.scale, elapsed_s)
-        if gone or stamp_ns - self._lost_since_ns > 1e9 * GIVE_UP_S:
-            self._covariance_before = None  # nobody will ever know where it went meanwhile
-            self._lost_since_ns = stamp_ns
-            self._begin_map(image)
-        return self._published(odometry, TrackingStatus.LOST, image=image, text=why)
+        return self._pose_of(view, odometry, TrackingStatus.LOST, text=why)
 
-    def _status(self) -> TrackingStatus:
-        """Return the status of an image whose place is known."""
-        assert self._mapper is not None
+    def _give_up(self, image: TrackedImage) -> None:
+        """Begin a new map here: nobody will ever know where the camera went meanwhile."""
+        self._covariance_before, self._lost_since_ns = None, image.view.stamp_ns
+        self._begin_map(image)
+
+    def _placed(self, odometry: Odometry, *, is_keyframe: bool) -> TrackedPose:
+        """Return the pose of the present image, whose place is known, and remember what it sees."""
+        assert self._mapper is not None and self._place is not None
+        status = TrackingStatus.TRACKING if self._mapper.begun else TrackingStatus.STARTING
         if self._lost_since_ns is not None:
-            return TrackingStatus.LOST
-        return TrackingStatus.TRACKING if self._mapper.begun else TrackingStatus.STARTING
+            status = TrackingStatus.LOST
+        sighting = self._sighting(odometry)
+        view = self._place.image.view
+        self._sightings.add(view.stamp_ns, sighting)
+        num_tracks = int(np.count_nonzero(sighting.placed))
+        return self._pose_of(
+            view, odometry, status, is_keyframe, num_tracks, self._mapper.disagreement
+        )
 
-    def _published(
+    def _pose_of(
         self,
+        view: View,
         odometry: Odometry,
         status: TrackingStatus,
-        *,
-        image: _Image | None = None,
         is_keyframe: bool = False,
+        num_tracks: int = 0,
         text: str = '',
     ) -> TrackedPose:
-        """Return what is published of the present image, and remember what it sees."""
-        assert self._mapper is not None and self._place is not None
-        num_tracks = 0
-        if image is None:
-            image = self._place.image
-            sighting = self._sighting(odometry)
-            num_tracks = int(np.count_nonzero(sighting.placed))
-            self._sightings.add(image.view.stamp_ns, sighting)
-            text = self._mapper.disagreement
-        view = image.view
+        """Return what is published of an image."""
         return TrackedPose(
             view.stamp_ns, view.camera, view.frame_id, status,
             invert_rigid(odometry.odom_from_cam), odometry.covariance, odometry.velocity,
@@ -359,36 +354,17 @@ class Tracker:
         return before_ns
 
 
-def _prepared(view: View) -> _Image:
-    """Return a view as it is tracked: grey, and at most MAX_WIDTH_PX wide."""
-    if view.intrinsics is None:
-        raise InputError(
-            'Only the images of a calibrated camera are tracked; this one has no intrinsics. '
-            'Calibrate it, or take the poses from the network.'
-        )
-    gray = cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY)
-    height, width = gray.shape
-    intrinsics, source_from_tracked = view.intrinsics, np.eye(3)
-    if width > MAX_WIDTH_PX:
-        size = (MAX_WIDTH_PX, round(height * MAX_WIDTH_PX / width))
-        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-        scale_x, scale_y = size[0] / width, size[1] / height
-        intrinsics = scale_intrinsics(view.intrinsics, scale_x, scale_y)
-        source_from_tracked = scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y)
-    return _Image(view, PreparedImage(gray), intrinsics, source_from_tracked)
+def _motion_by_odometry(before: View, now: View) -> Float64Array | None:
+    """Return now_from_before (4, 4) in metres by odometry; None where it is not known."""
+    if before.pose is None or now.pose is None:
+        return None
+    return now.pose.cam_from_world @ invert_rigid(before.pose.cam_from_world)
 
 
-def _with_new(image: _Image, corners: Corners, sparse_map: SparseMap) -> Corners:
+def _with_new(image: TrackedImage, corners: Corners, sparse_map: SparseMap) -> Corners:
     """Return the corners and new ones where the image has room for them."""
     found = new_corners(image.prepared, corners.pixels)
     identities = sparse_map.new_identities(len(found))
     return Corners(
         np.concatenate([corners.identities, identities]), np.concatenate([corners.pixels, found])
     )
-
-
-def _motion_by_odometry(before: View, now: View) -> Float64Array | None:
-    """Return now_from_before (4, 4) in metres by odometry; None where it is not known."""
-    if before.pose is None or now.pose is None:
-        return None
-    return now.pose.cam_from_world @ invert_rigid(before.pose.cam_from_world)

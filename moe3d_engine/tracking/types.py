@@ -53,20 +53,3 @@ class TrackedPose:
     is_keyframe: bool = False
     num_tracks: int = 0
     text: str = ''
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SparsePoints:
-    """
-    The points of the map that an image sees.
-
-    Parameters
-    ----------
-    pixels : (N, 2) float64, u and v on the image's own pixels.
-    depth : (N,) float64 along optical z, in the unit of the pose's scale.
-    points_odom : (N, 3) float64, the same in the frame odom.
-    """
-
-    pixels: Float64Array
-    depth: Float64Array
-    points_odom: Float64Array

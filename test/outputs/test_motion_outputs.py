@@ -16,7 +16,7 @@ pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from moe3d_engine.tracking.types import SparsePoints
+from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array

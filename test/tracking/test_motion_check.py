@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.tracking.motion_check import MIN_KEYFRAMES
-from moe3d_engine.tracking.motion_check import MotionCheck
-from moe3d_engine.tracking.motion_check import MotionDisagreement
+from moe3d_engine.mapping.motion_check import MIN_KEYFRAMES
+from moe3d_engine.mapping.motion_check import MotionCheck
+from moe3d_engine.mapping.motion_check import MotionDisagreement
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import Scale

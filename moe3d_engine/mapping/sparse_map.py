@@ -9,12 +9,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.mapping.bundle import adjust
+from moe3d_engine.mapping.bundle import Bundle
+from moe3d_engine.mapping.bundle import RelativeMotion
+from moe3d_engine.mapping.bundle import reprojection
+from moe3d_engine.mapping.motion_check import ODOMETRY_RAD
 from moe3d_engine.scale.motion import odometry_std
-from moe3d_engine.tracking.bundle import adjust
-from moe3d_engine.tracking.bundle import Bundle
-from moe3d_engine.tracking.bundle import RelativeMotion
-from moe3d_engine.tracking.bundle import reprojection
-from moe3d_engine.tracking.motion_check import ODOMETRY_RAD
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import UInt8Array

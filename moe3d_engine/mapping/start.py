@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import cv2
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.tracking.flow import median_parallax_px
-from moe3d_engine.tracking.sparse_map import Keyframe
-from moe3d_engine.tracking.sparse_map import MIN_ANGLE_RAD
-from moe3d_engine.tracking.sparse_map import nearest_to_rays
-from moe3d_engine.tracking.sparse_map import PointState
-from moe3d_engine.tracking.sparse_map import rays_in_map
-from moe3d_engine.tracking.sparse_map import SparseMap
+from moe3d_engine.mapping.flow import median_parallax_px
+from moe3d_engine.mapping.sparse_map import Keyframe
+from moe3d_engine.mapping.sparse_map import MIN_ANGLE_RAD
+from moe3d_engine.mapping.sparse_map import nearest_to_rays
+from moe3d_engine.mapping.sparse_map import PointState
+from moe3d_engine.mapping.sparse_map import rays_in_map
+from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.types import Float64Array
 import numpy as np
 

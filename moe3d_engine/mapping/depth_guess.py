@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from moe3d_engine.tracking.sightings import Sighting
-from moe3d_engine.tracking.sparse_map import Points
-from moe3d_engine.tracking.sparse_map import PointState
-from moe3d_engine.tracking.sparse_map import SparseMap
+from moe3d_engine.mapping.sightings import Sighting
+from moe3d_engine.mapping.sparse_map import Points
+from moe3d_engine.mapping.sparse_map import PointState
+from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import ViewResult
 import numpy as np

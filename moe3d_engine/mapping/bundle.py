@@ -232,8 +232,8 @@ def _hold_length(bundle: Bundle, hessian: Float64Array) -> None:
     centers = [-pose[:3, :3].T @ pose[:3, 3] for pose in bundle.cam_from_map[:2]]
     line = centers[1] - centers[0]
     direction = bundle.cam_from_map[1, :3, :3] @ line / max(float(np.linalg.norm(line)), 1e-12)
-    hessian[6:9, 6:9] += 1e9 * max(1.0, float(np.trace(hessian[6:9, 6:9]))) * np.outer(
-        direction, direction
+    hessian[6:9, 6:9] += (
+        1e9 * max(1.0, float(np.trace(hessian[6:9, 6:9]))) * np.outer(direction, direction)
     )
 
 

@@ -125,7 +125,8 @@ def _whitening(
     dx, dy, dz = (doubt @ pose[:3, :3].T).T
     z = np.maximum(z, _MIN_DEPTH)
     shift = np.stack(
-        [intrinsics[0, 0] * (dx - x / z * dz) / z, intrinsics[1, 1] * (dy - y / z * dz) / z], axis=1
+        [intrinsics[0, 0] * (dx - x / z * dz) / z, intrinsics[1, 1] * (dy - y / z * dz) / z],
+        axis=1,
     )
     length = np.linalg.norm(shift, axis=1)
     along = shift / np.maximum(length, 1e-9)[:, None]

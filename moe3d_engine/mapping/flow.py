@@ -57,7 +57,9 @@ class PreparedImage:
         if self._described is None:
             sift = cv2.SIFT_create(_RESCUE_FEATURES)
             found = sift.detect(self.gray, None)
-            upright = [cv2.KeyPoint(p.pt[0], p.pt[1], p.size, 0.0, p.response, p.octave) for p in found]
+            upright = [
+                cv2.KeyPoint(p.pt[0], p.pt[1], p.size, 0.0, p.response, p.octave) for p in found
+            ]
             kept, descriptors = sift.compute(self.gray, upright)
             places = np.array([p.pt for p in kept], np.float32).reshape(-1, 2)
             if descriptors is None:
@@ -161,7 +163,11 @@ def new_corners(image: PreparedImage, present: Float32Array) -> Float32Array:
         return np.empty((0, 2), np.float32)
     places = found.reshape(-1, 2)
     cv2.cornerSubPix(
-        image.gray, places, (3, 3), (-1, -1), (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03)
+        image.gray,
+        places,
+        (3, 3),
+        (-1, -1),
+        (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 0.03),
     )
     return np.asarray(places, np.float32)
 

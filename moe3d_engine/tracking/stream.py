@@ -1,0 +1,121 @@
+"""Tracking of a stream: what may come in any order and any state, in front of the tracker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from moe3d_engine.intake.camera import CameraIntake
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DroppedFrameError
+from moe3d_engine.intake.drops import DropReason
+from moe3d_engine.intake.messages import Message
+from moe3d_engine.intake.messages import stamp_ns
+from moe3d_engine.intake.order import why_stale
+from moe3d_engine.mapping.sightings import SparsePoints
+from moe3d_engine.scale.depth_ratio import ReferenceDepth
+from moe3d_engine.scale.estimator import ScaleEstimator
+from moe3d_engine.tracking.tracker import Tracker
+from moe3d_engine.tracking.types import TrackedPose
+from moe3d_engine.tracking.types import TrackingStatus
+from moe3d_engine.types import PosePrior
+from moe3d_engine.types import Scale
+from moe3d_engine.types import View
+from moe3d_engine.types import ViewResult
+
+TRACKED = 'tracking'  # source of the poses that tracking has given to views
+
+
+class TrackedView(NamedTuple):
+    """A view that knows its pose, where that is known, and what tracking says of it."""
+
+    view: View
+    pose: TrackedPose
+
+
+class StreamTracker:
+    """
+    Tracks the images of a camera: checks their order, begins anew where time jumps back.
+
+    One thread calls `track_frame`, `track` and `reset`, any thread the others.
+
+    Parameters
+    ----------
+    scale, poses, threaded : as Tracker's.
+    """
+
+    def __init__(self, scale: ScaleEstimator, poses: str, *, threaded: bool) -> None:
+        self._estimator = scale
+        self._tracker = Tracker(scale, poses, threaded=threaded)
+        self._newest_ns: int | None = None
+
+    def track_frame(
+        self, camera: CameraIntake, image: Message, info: Message, prior: PosePrior | None = None
+    ) -> TrackedView | Drop:
+        """
+        Decode and rectify an image, and track it.
+
+        Parameters
+        ----------
+        camera, image, info : as in Session.push_frame.
+        prior : pose of the camera by odometry, if it is known.
+
+        Returns
+        -------
+        The view, which knows its pose unless it is lost, or the Drop that says what is wrong.
+        """
+        stamp = stamp_ns(image)
+        stale = self._check_order(stamp)
+        if stale:
+            return Drop(DropReason.STALE_STAMP, stamp, stale, camera.camera)
+        try:
+            view = camera.view_of(image, info)
+        except DroppedFrameError as error:
+            return Drop(error.reason, stamp, str(error), camera.camera)
+        return self.track(replace(view, pose=prior))
+
+    def track(self, view: View) -> TrackedView | Drop:
+        """Track a view, which may have a pose by odometry; the same result as `track_frame`."""
+        stale = self._check_order(view.stamp_ns)
+        if stale:
+            return Drop(DropReason.STALE_STAMP, view.stamp_ns, stale, view.camera)
+        pose = self._tracker.track(view)
+        self._newest_ns = view.stamp_ns
+        known = pose.status is not TrackingStatus.LOST
+        prior = PosePrior(pose.cam_from_odom, TRACKED) if known else None
+        return TrackedView(replace(view, pose=prior), pose)
+
+    def reset(self) -> None:
+        """Forget the map; the next image is the origin of `odom`."""
+        self._newest_ns = None
+        self._tracker.reset()
+
+    @property
+    def scale(self) -> Scale:
+        """The scale of the poses, as it is known now."""
+        return self._estimator.scale
+
+    def add_depth(self, result: ViewResult) -> None:
+        """Take the network's depth of a tracked image."""
+        self._tracker.add_depth(result)
+
+    def add_reference(self, reference: ReferenceDepth) -> None:
+        """Take measured depth that has the stamp of a tracked image."""
+        self._tracker.add_reference(reference)
+
+    def sparse_points(self, stamp: int) -> SparsePoints | None:
+        """Return the points that a tracked image sees; None = it was not, or long ago."""
+        return self._tracker.sparse_points(stamp)
+
+    def close(self) -> None:
+        """End the tracker's thread."""
+        self._tracker.close()
+
+    def _check_order(self, stamp: int) -> str:
+        """Say what is wrong with a stamp that is not newer; begin anew where time has jumped."""
+        if self._newest_ns is None:
+            return ''
+        stale = why_stale(stamp, self._newest_ns)
+        if stale is None:
+            self.reset()
+        return stale or ''

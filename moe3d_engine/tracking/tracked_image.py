@@ -1,0 +1,58 @@
+"""Views as they are tracked: grey, equalised, and not larger than tracking needs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+from moe3d_engine.geometry.cameras import scale_intrinsics
+from moe3d_engine.mapping.flow import PreparedImage
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import View
+import numpy as np
+
+MAX_WIDTH_PX = 640  # wider images are tracked at this width
+MIN_SIDE_PX = 48  # smaller ones have no room for corners
+
+
+class TrackedImage(NamedTuple):
+    """A view as it is tracked."""
+
+    view: View
+    prepared: PreparedImage
+    intrinsics: Float64Array  # (3, 3), of the tracked pixels
+    source_from_tracked: Float64Array  # (3, 3)
+
+    @property
+    def width(self) -> int:
+        """Width in tracked pixels."""
+        return int(self.prepared.gray.shape[1])
+
+
+def why_not_tracked(view: View) -> str:
+    """Return why a view cannot be tracked at all; empty where it can."""
+    if view.intrinsics is None:
+        return 'the camera is not calibrated: its images have no intrinsics'
+    height, width = view.image.shape[:2]
+    shrink = min(1.0, MAX_WIDTH_PX / width)
+    if min(height, width) * shrink < MIN_SIDE_PX:
+        return (
+            f'an image of {width}x{height} pixels is too small or too thin: at a width of at most '
+            f'{MAX_WIDTH_PX} both sides need {MIN_SIDE_PX}'
+        )
+    return ''
+
+
+def prepare(view: View) -> TrackedImage:
+    """Return a view that can be tracked: grey, and at most MAX_WIDTH_PX wide."""
+    assert view.intrinsics is not None
+    gray = cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY)
+    height, width = gray.shape
+    intrinsics, source_from_tracked = view.intrinsics, np.eye(3)
+    if width > MAX_WIDTH_PX:
+        size = (MAX_WIDTH_PX, round(height * MAX_WIDTH_PX / width))
+        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        scale_x, scale_y = size[0] / width, size[1] / height
+        intrinsics = scale_intrinsics(view.intrinsics, scale_x, scale_y)
+        source_from_tracked = scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y)
+    return TrackedImage(view, PreparedImage(gray), intrinsics, source_from_tracked)
