@@ -35,9 +35,9 @@ from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale import UnitTracker
 from moe3d_engine.tracking.point_unit import PointUnit
+from moe3d_engine.tracking.stream import POSE_SOURCES
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.tracking.stream import TRACKED
-from moe3d_engine.tracking.tracker import POSE_SOURCES
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
@@ -288,9 +288,9 @@ class Session:
 
 def tracked_poses(views: Sequence[View], by_network: Float64Array) -> Float64Array:
     """
-    Return cam_from_world (V, 4, 4) of a window: as tracked, where all views were, else `by_network`.
+    Return cam_from_world (V, 4, 4) of a window, whose world is the first view's camera.
 
-    The world is the first view's camera.
+    As tracked where all views were, else `by_network`.
     """
     poses = [
         v.pose.cam_from_world for v in views if v.pose is not None and v.pose.source == TRACKED

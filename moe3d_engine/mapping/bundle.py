@@ -120,7 +120,8 @@ def adjust(bundle: Bundle, iterations: int = 8, tolerance: float = 1e-4) -> floa
 def _in_cameras(bundle: Bundle) -> Float64Array:
     """Return the observed points (M, 3) in the frames of their cameras."""
     pose = bundle.cam_from_map[bundle.camera]
-    return np.einsum('mij,mj->mi', pose[:, :3, :3], bundle.points[bundle.point]) + pose[:, :3, 3]
+    turned: Float64Array = np.einsum('mij,mj->mi', pose[:, :3, :3], bundle.points[bundle.point])
+    return turned + pose[:, :3, 3]
 
 
 def _project(bundle: Bundle, points_cam: Float64Array) -> Float64Array:

@@ -15,6 +15,7 @@ MAX_CORNERS = 350
 MIN_DISTANCE_PX = 12  # between corners
 WINDOW_PX = 21
 LEVELS = 3
+BACK_LEVELS = 1  # on the way back, which begins where it should end
 MIN_EIGENVALUE = 1e-5  # of a corner's gradients, below which it is given up
 QUALITY = 1e-3  # of a new corner, relative to the image's best
 CONTRAST_AREA = 0.15  # of the image's width: contrast is made equal over squares of this side
@@ -26,6 +27,7 @@ MIN_SHARE = 0.3  # of the corners of the image before, likewise
 _SHIFT_SCALE = 4  # the shift of the whole image is found on an image so much smaller
 _MIN_RESPONSE = 0.04  # of the phase correlation, below which there is no shift to speak of
 _RESCUE_FEATURES, _RATIO = 600, 0.8
+_STOP_BOTH = cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT
 
 
 class Corners(NamedTuple):
@@ -43,7 +45,7 @@ NO_CORNERS = Corners(np.empty(0, np.int64), np.empty((0, 2), np.float32))
 
 
 class PreparedImage:
-    """A grey image with what following it needs besides: a small copy, and descriptors on demand."""
+    """A grey image with what following needs: a small copy, and descriptors on demand."""
 
     def __init__(self, gray: UInt8Array) -> None:
         self.gray = equalized(gray)
@@ -55,7 +57,7 @@ class PreparedImage:
     def described(self) -> tuple[Float32Array, Float32Array]:
         """Return places (F, 2) and descriptors (F, 128) of upright SIFT features."""
         if self._described is None:
-            sift = cv2.SIFT_create(_RESCUE_FEATURES)
+            sift = cv2.SIFT.create(_RESCUE_FEATURES)
             found = sift.detect(self.gray, None)
             upright = [
                 cv2.KeyPoint(p.pt[0], p.pt[1], p.size, 0.0, p.response, p.octave) for p in found
@@ -97,7 +99,7 @@ def follow(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corne
         return corners
     start = corners.pixels + _whole_shift(before, now)
     found, kept = _flow(before, now, corners.pixels, start)
-    back, came_back = _flow(now, before, found, corners.pixels.copy())
+    back, came_back = _flow(now, before, found, corners.pixels, BACK_LEVELS)
     height, width = now.gray.shape
     distance = np.linalg.norm(back - corners.pixels, axis=1)
     inside = (found >= 0).all(axis=1) & (found[:, 0] < width) & (found[:, 1] < height)
@@ -128,7 +130,7 @@ def rematch(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corn
     shifts = np.median((target - source)[nearest], axis=1)
     start = (corners.pixels + shifts).astype(np.float32)
     found, kept = _flow(before, now, corners.pixels, start)
-    back, came_back = _flow(now, before, found, corners.pixels.copy())
+    back, came_back = _flow(now, before, found, corners.pixels, BACK_LEVELS)
     keep = kept & came_back & (np.linalg.norm(back - corners.pixels, axis=1) < BACK_AND_FORTH_PX)
     return Corners(corners.identities[keep], found[keep])
 
@@ -158,10 +160,12 @@ def new_corners(image: PreparedImage, present: Float32Array) -> Float32Array:
     mask = np.full(image.gray.shape, 255, np.uint8)
     for u, v in present.astype(np.int32).tolist():
         cv2.circle(mask, (u, v), MIN_DISTANCE_PX, 0, -1)
-    found = cv2.goodFeaturesToTrack(image.gray, wanted, QUALITY, MIN_DISTANCE_PX, mask=mask)
-    if found is None:
+    found: object = cv2.goodFeaturesToTrack(
+        image.gray, wanted, QUALITY, MIN_DISTANCE_PX, mask=mask
+    )
+    if found is None:  # a plain image
         return np.empty((0, 2), np.float32)
-    places = found.reshape(-1, 2)
+    places = np.asarray(found, np.float32).reshape(-1, 2)
     cv2.cornerSubPix(
         image.gray,
         places,
@@ -183,16 +187,20 @@ def _whole_shift(before: PreparedImage, now: PreparedImage) -> Float32Array:
 
 
 def _flow(
-    before: PreparedImage, now: PreparedImage, pixels: Float32Array, start: Float32Array
+    before: PreparedImage,
+    now: PreparedImage,
+    pixels: Float32Array,
+    start: Float32Array,
+    levels: int = LEVELS,
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """Return where corners have gone (N, 2), and which of them were found."""
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01)
+    criteria = (_STOP_BOTH, 30, 0.01)
     found, status, _ = cv2.calcOpticalFlowPyrLK(
         before.gray, now.gray, pixels, start.copy(), winSize=(WINDOW_PX, WINDOW_PX),
-        maxLevel=LEVELS, criteria=criteria, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+        maxLevel=levels, criteria=criteria, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
         minEigThreshold=MIN_EIGENVALUE,
     )  # fmt: skip
-    return found, status[:, 0].astype(bool)
+    return np.asarray(found, np.float32), status[:, 0].astype(bool)
 
 
 def median_parallax_px(

@@ -74,7 +74,7 @@ class Mapper:
     # Keyframes
 
     def is_due(self, cam_from_map: Float64Array, corners: Corners, width: int) -> bool:
-        """Return whether the next keyframe is due: by parallax, or because corners go out of sight."""
+        """Return whether a keyframe is due: by parallax, or because corners go out of sight."""
         if self._pending is not None:
             return False
         newest = self.newest
@@ -161,7 +161,7 @@ class Mapper:
             index = np.searchsorted(sighting.corners.identities, keyframe.identities)
             keyframe.measured_depth = units[index]
         if not self.begun:
-            self.begun = np.count_nonzero(np.isfinite(units)) >= MIN_MEASURED
+            self.begun = int(np.count_nonzero(np.isfinite(units))) >= MIN_MEASURED
 
 
 def _refined(snapshot: Refinement) -> Refinement:

@@ -91,22 +91,22 @@ def refine_pose(
     errors, rows = _linearize(points, pixels, intrinsics, pose)
     for step in range(_ITERATIONS):
         whitening = _whitening(points, doubt, intrinsics, pose)
-        white = np.einsum('nij,nj->ni', whitening, errors)
+        white = (whitening @ errors[..., None])[..., 0]
         white_rows = whitening @ rows
         distance = np.linalg.norm(white, axis=1)
         width = max(2.0, 3.0 * float(np.median(distance)) * 0.5**step)
         weight = (width**2 / (width**2 + distance**2)) ** 2
-        weighted = white_rows * weight[:, None, None]
-        hessian = np.einsum('nki,nkj->ij', weighted, white_rows)
-        gradient = np.einsum('nki,nk->i', weighted, white)
+        weighted = (white_rows * weight[:, None, None]).reshape(-1, 6)
+        hessian = weighted.T @ white_rows.reshape(-1, 6)
+        gradient = weighted.T @ white.reshape(-1)
         damped = hessian + 1e-6 * np.trace(hessian) * np.eye(6) + 1e-9 * np.eye(6)
         change = -np.linalg.solve(damped, gradient)
         pose = moved(pose, change)
         errors, rows = _linearize(points, pixels, intrinsics, pose)
-        if width <= 2.0 and float(np.abs(change).max()) < 1e-6:
+        if width <= 2.0 and float(np.abs(change).max()) < 1e-5:
             break
     whitening = _whitening(points, doubt, intrinsics, pose)
-    distance = np.linalg.norm(np.einsum('nij,nj->ni', whitening, errors), axis=1)
+    distance = np.linalg.norm((whitening @ errors[..., None])[..., 0], axis=1)
     inliers = distance < INLIER_PX / NOISE_PX
     distance_px = np.linalg.norm(errors, axis=1)
     return PoseEstimate(pose, inliers, distance_px, _information(whitening @ rows, inliers))
@@ -158,7 +158,8 @@ def _linearize(
 
 def _information(rows: Float64Array, inliers: NDArray[np.bool_]) -> Float64Array:
     """Return the inverse covariance of the pose by the inliers' whitened rows."""
-    information: Float64Array = np.einsum('nki,nkj->ij', rows[inliers], rows[inliers])
+    seen = rows[inliers].reshape(-1, 6)
+    information: Float64Array = seen.T @ seen
     return information
 
 

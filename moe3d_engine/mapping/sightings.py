@@ -8,6 +8,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.mapping.flow import Corners
 from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.mapping.sparse_map import SparseMap
@@ -77,12 +78,13 @@ class Sighting(NamedTuple):
         pixels: Float64Array = self.corners.pixels * scale + shift
         return pixels
 
-    def sparse_points(self) -> SparsePoints:
-        """Return the triangulated points that the image sees."""
+    def sparse_points(self, odom_from_cam: Float64Array | None = None) -> SparsePoints:
+        """Return the triangulated points that the image sees; by its own pose, or another one."""
+        pose = self.odom_from_cam if odom_from_cam is None else odom_from_cam
         depth = self.depth[self.placed]
         rays = np.c_[self.corners.pixels[self.placed], np.ones(len(depth))]
         points_cam = (rays @ np.linalg.inv(self.intrinsics).T) * (depth * self.factor)[:, None]
-        points_odom = points_cam @ self.odom_from_cam[:3, :3].T + self.odom_from_cam[:3, 3]
+        points_odom = transform_points(pose, points_cam)
         return SparsePoints(self.source_pixels()[self.placed], depth * self.factor, points_odom)
 
     def map_from_cam(self) -> Float64Array:

@@ -50,7 +50,7 @@ class Keyframe:
     identities, pixels : (N,), (N, 2) the corners that it sees.
     intrinsics : (3, 3).
     prior : the pose by odometry, if there is one.
-    measured_depth : (N,) along z by a depth camera or lidar, in the unit of the map; NaN = unknown.
+    measured_depth : (N,) along z by a depth camera or lidar, in units of the map; NaN = unknown.
     """
 
     stamp_ns: int
@@ -136,7 +136,7 @@ class SparseMap:
             tuple(self.keyframes),
             np.stack([k.cam_from_map for k in self.keyframes]),
             identities,
-            Points(*(values.copy() for values in points)),
+            Points(points.places.copy(), points.states.copy(), points.doubt.copy()),
             [] if unit_m is None else measured_motions(self.keyframes, unit_m),
         )
 
@@ -244,26 +244,40 @@ class Refinement:
         self.points.states[bad] = PointState.REJECTED
 
 
-def measured_motions(keyframes: Sequence[Keyframe], unit_m: float) -> list[RelativeMotion]:
+class MeasuredMotion(NamedTuple):
+    """What odometry says of a motion, in units of the map, with its inverse covariance (6, 6)."""
+
+    second_from_first: Float64Array  # (4, 4)
+    information: Float64Array
+
+
+def measured_motion(
+    first: PosePrior | None, second: PosePrior | None, unit_m: float
+) -> MeasuredMotion | None:
     """
-    Return what odometry says of the motion between neighbouring keyframes, in units of the map.
+    Return what odometry says of the motion between two images.
 
     Parameters
     ----------
-    keyframes : oldest first.
-    unit_m : metres per unit.
+    first, second : poses by odometry; None = it does not know one.
+    unit_m : metres per unit of the map.
     """
-    motions = []
-    for first, second in pairwise(range(len(keyframes))):
-        before, after = keyframes[first].prior, keyframes[second].prior
-        if before is None or after is None:
-            continue
-        motion = after.cam_from_world @ invert_rigid(before.cam_from_world)
-        translation_std = float(odometry_std(float(np.linalg.norm(motion[:3, 3])))) / unit_m
-        motion[:3, 3] /= unit_m
-        std = np.repeat([translation_std, ODOMETRY_RAD], 3)
-        motions.append(RelativeMotion(first, second, motion, np.diag(std**-2)))
-    return motions
+    if first is None or second is None:
+        return None
+    motion = second.cam_from_world @ invert_rigid(first.cam_from_world)
+    translation_std = float(odometry_std(float(np.linalg.norm(motion[:3, 3])))) / unit_m
+    motion[:3, 3] /= unit_m
+    return MeasuredMotion(motion, np.diag(np.repeat([translation_std, ODOMETRY_RAD], 3) ** -2))
+
+
+def measured_motions(keyframes: Sequence[Keyframe], unit_m: float) -> list[RelativeMotion]:
+    """Return what odometry says of the motion between neighbouring keyframes; see above."""
+    pairs = pairwise(range(len(keyframes)))
+    found = [
+        (first, second, measured_motion(keyframes[first].prior, keyframes[second].prior, unit_m))
+        for first, second in pairs
+    ]
+    return [RelativeMotion(first, second, *motion) for first, second, motion in found if motion]
 
 
 def _log_depth(keyframe: Keyframe) -> Float64Array:
@@ -301,25 +315,25 @@ def nearest_to_rays(
     centers: Float64Array, rays: Float64Array, point: NDArray[np.int64], count: int
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """
-    Return the points (count, 3) nearest to their rays, the angles (count,) that these span in rad,
-    and their first rays (count, 3).
+    Return the points nearest to their rays, and what says how surely they are known.
 
     Parameters
     ----------
     centers, rays : (M, 3).
     point : (M,) to which point a ray belongs.
 
-    Notes
-    -----
-    Least squares of the distances to the rays. The angle is the widest from the first ray; 0 for
-    a point with one ray.
+    Returns
+    -------
+    places : (count, 3), least squares of the distances to the rays.
+    angle : (count,) in rad, the widest from the first ray; 0 for a point with one ray.
+    first : (count, 3) the first ray.
     """
     normal = np.eye(3) - rays[:, :, None] * rays[:, None, :]
     matrix = np.zeros((count, 3, 3))
     right = np.zeros((count, 3))
     np.add.at(matrix, point, normal)
     np.add.at(right, point, np.einsum('mij,mj->mi', normal, centers))
-    places = np.linalg.solve(matrix + 1e-9 * np.eye(3), right[..., None])[..., 0]
+    places: Float64Array = np.linalg.solve(matrix + 1e-9 * np.eye(3), right[..., None])[..., 0]
     first = np.zeros((count, 3))
     first[point[::-1]] = rays[::-1]  # the first sighting is written last
     cosine = np.clip(np.sum(first[point] * rays, axis=1), -1.0, 1.0)

@@ -13,6 +13,7 @@ from moe3d_engine.mapping.sparse_map import rays_in_map
 from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.types import Float64Array
 import numpy as np
+from numpy.typing import NDArray
 
 MIN_MATCHES = 30
 MIN_INLIERS = 0.6  # of the matches
@@ -112,7 +113,7 @@ def _length_of_odometry(first: Keyframe, second: Keyframe) -> float | None:
 def _length_of_guesses(
     sparse_map: SparseMap,
     first: Keyframe,
-    seen: Float64Array,
+    seen: NDArray[np.intp],
     pose: Float64Array,
     pixels: tuple[Float64Array, Float64Array],
 ) -> float | None:

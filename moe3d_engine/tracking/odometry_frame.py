@@ -16,11 +16,13 @@ import numpy as np
 # How fast a correction of the map reaches the published pose: a share of the present motion.
 CORRECTION_SHARE = 0.3
 MIN_CORRECTION = np.array([1e-3, 5e-4])  # units and rad an image, when hardly anything moves
-# How motion between two images is wrong, beyond what the points of the images say themselves.
-TRANSLATION_SHARE, TRANSLATION_FLOOR = 0.05, 5e-4
-ROTATION_SHARE, ROTATION_FLOOR_RAD = 0.02, 3e-4
+# How motion between two images is wrong, beyond what the points of the images say themselves: a
+# random walk, so that the rate of the images does not matter. Fitted to two recorded walks.
+TRANSLATION_PER_WAY, TRANSLATION_PER_TIME = 0.03, 0.002  # units, per sqrt(unit) and sqrt(s)
+ROTATION_PER_TURN, ROTATION_PER_TIME = 0.008, 0.003  # rad, per sqrt(rad) and sqrt(s)
 LOST_SPEED, LOST_TURN_RAD_S = 1.0, 1.0  # what a camera may do while nobody sees it
-VELOCITY_FLOOR = np.array([1e-3, 1e-3])  # units/s and rad/s
+VELOCITY_FLOOR = 1e-3  # units/s and rad/s
+MIN_ELAPSED_S = 1e-3  # between images, for a velocity
 FIRST_STD = 1e-4  # of the first pose, which is where it is by definition
 
 
@@ -91,20 +93,47 @@ class OdometryFrame:
         step = _scaled(before_from_cam, scale.factor)
         predicted = self._odom_from_cam @ step
         correction = _limited(motion_between(predicted, self._target(cam_from_map)), step)
-        after = moved(predicted, correction)
-        noise = self._step_noise(step, scale.factor, information)
-        self._grow(after, noise)
-        motion = invert_rigid(self._odom_from_cam) @ after
-        self._odom_from_cam = after
-        return self._odometry(motion, noise, scale, elapsed_s)
+        motion = invert_rigid(self._odom_from_cam) @ moved(predicted, correction)
+        noise = _step_noise(step, scale.factor, information, elapsed_s)
+        return self.move(motion, noise, elapsed_s, scale.std if scale.metric else 0.0)
 
-    def hold(self, scale: Scale, elapsed_s: float) -> Odometry:
+    def move(
+        self,
+        before_from_cam: Float64Array,
+        noise: Float64Array,
+        elapsed_s: float,
+        log_scale_std: float = 0.0,
+    ) -> Odometry:
+        """
+        Move by a known motion.
+
+        Parameters
+        ----------
+        before_from_cam : (4, 4) in the published unit.
+        noise : (6, 6) its covariance in the camera's frame.
+        elapsed_s : since the image before.
+        log_scale_std : standard deviation of the log of the unit.
+        """
+        still = np.zeros(6)
+        after = moved(self._odom_from_cam @ before_from_cam, still)
+        self._grow(after, noise)
+        self._odom_from_cam = after
+        way = np.concatenate([after[:3, 3], np.zeros(3)])
+        covariance = self._covariance + log_scale_std**2 * np.outer(way, way)
+        elapsed_s = max(elapsed_s, MIN_ELAPSED_S)
+        velocity = motion_between(np.eye(4), before_from_cam) / elapsed_s
+        linear = np.concatenate([velocity[:3], np.zeros(3)])
+        velocity_covariance = (
+            2.0 * noise / elapsed_s**2
+            + log_scale_std**2 * np.outer(linear, linear)
+            + np.eye(6) * VELOCITY_FLOOR**2
+        )
+        return Odometry(after, covariance, velocity, velocity_covariance)
+
+    def hold(self, elapsed_s: float) -> Odometry:
         """Stay where the camera was seen last, while it may be anywhere near."""
         std = np.repeat([LOST_SPEED * elapsed_s, LOST_TURN_RAD_S * elapsed_s], 3)
-        noise = np.diag(np.maximum(std, 1e-3) ** 2)
-        self._grow(self._odom_from_cam, noise)
-        still = np.eye(4)
-        return self._odometry(still, noise, scale, elapsed_s)
+        return self.move(np.eye(4), np.diag(np.maximum(std, FIRST_STD) ** 2), elapsed_s)
 
     def restore(self, covariance: Float64Array) -> None:
         """Take back an earlier covariance: the camera was found again by the map of then."""
@@ -116,19 +145,6 @@ class OdometryFrame:
         anchor_from_cam = self._anchor.cam_from_map @ invert_rigid(cam_from_map)
         return self._odom_from_anchor @ _scaled(anchor_from_cam, self._scale_factor)
 
-    def _step_noise(
-        self, step: Float64Array, factor: float, information: Float64Array
-    ) -> Float64Array:
-        """Return the covariance (6, 6) of a step in the camera's frame."""
-        length, angle = _sizes(step)
-        std = np.repeat(
-            [np.hypot(TRANSLATION_FLOOR, TRANSLATION_SHARE * length),
-             np.hypot(ROTATION_FLOOR_RAD, ROTATION_SHARE * angle)], 3,
-        )  # fmt: skip
-        unit = np.repeat([factor, 1.0], 3)
-        seen = np.linalg.inv(information + 1e-6 * np.eye(6)) * np.outer(unit, unit)
-        return np.diag(std**2) + seen
-
     def _grow(self, after: Float64Array, noise: Float64Array) -> None:
         """Let the covariance follow a step."""
         way = after[:3, 3] - self._odom_from_cam[:3, 3]
@@ -137,21 +153,18 @@ class OdometryFrame:
         turn = np.kron(np.eye(2), after[:3, :3])
         self._covariance = carry @ self._covariance @ carry.T + turn @ noise @ turn.T
 
-    def _odometry(
-        self, motion: Float64Array, noise: Float64Array, scale: Scale, elapsed_s: float
-    ) -> Odometry:
-        """Return what is published of the present state."""
-        elapsed_s = max(elapsed_s, 1e-6)
-        log_std = scale.std if scale.metric else 0.0
-        way = np.concatenate([self._odom_from_cam[:3, 3], np.zeros(3)])
-        covariance = self._covariance + log_std**2 * np.outer(way, way)
-        velocity = motion_between(np.eye(4), motion) / elapsed_s
-        linear = np.concatenate([velocity[:3], np.zeros(3)])
-        floor = np.repeat(VELOCITY_FLOOR, 3) ** 2
-        velocity_covariance = (
-            2.0 * noise / elapsed_s**2 + log_std**2 * np.outer(linear, linear) + np.diag(floor)
-        )
-        return Odometry(self._odom_from_cam, covariance, velocity, velocity_covariance)
+
+def _step_noise(
+    step: Float64Array, factor: float, information: Float64Array, elapsed_s: float
+) -> Float64Array:
+    """Return the covariance (6, 6) of a step in the camera's frame."""
+    length, angle = _sizes(step)
+    translation = TRANSLATION_PER_WAY**2 * length + TRANSLATION_PER_TIME**2 * elapsed_s
+    rotation = ROTATION_PER_TURN**2 * angle + ROTATION_PER_TIME**2 * elapsed_s
+    unit = np.repeat([factor, 1.0], 3)
+    seen = np.linalg.inv(information + 1e-6 * np.eye(6)) * np.outer(unit, unit)
+    noise: Float64Array = np.diag(np.repeat([translation, rotation], 3)) + seen
+    return noise
 
 
 def _scaled(a_from_b: Float64Array, factor: float) -> Float64Array:

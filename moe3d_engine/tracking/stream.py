@@ -15,6 +15,7 @@ from moe3d_engine.intake.order import why_stale
 from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
+from moe3d_engine.tracking.given_poses import GivenPoses
 from moe3d_engine.tracking.tracker import Tracker
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
@@ -23,6 +24,7 @@ from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 
+POSE_SOURCES = ('tracking', 'odometry')
 TRACKED = 'tracking'  # source of the poses that tracking has given to views
 
 
@@ -41,12 +43,15 @@ class StreamTracker:
 
     Parameters
     ----------
-    scale, poses, threaded : as Tracker's.
+    scale, threaded : as Tracker's.
+    poses : one of POSE_SOURCES; with `odometry` the poses are those of the views, and vision only
+        checks them.
     """
 
     def __init__(self, scale: ScaleEstimator, poses: str, *, threaded: bool) -> None:
         self._estimator = scale
-        self._tracker = Tracker(scale, poses, threaded=threaded)
+        self._tracker = Tracker(scale, threaded=threaded)
+        self._given = GivenPoses() if poses == 'odometry' else None
         self._newest_ns: int | None = None
 
     def track_frame(
@@ -80,6 +85,8 @@ class StreamTracker:
         if stale:
             return Drop(DropReason.STALE_STAMP, view.stamp_ns, stale, view.camera)
         pose = self._tracker.track(view)
+        if self._given is not None:
+            pose = self._given.follow(view, pose)
         self._newest_ns = view.stamp_ns
         known = pose.status is not TrackingStatus.LOST
         prior = PosePrior(pose.cam_from_odom, TRACKED) if known else None
@@ -89,6 +96,8 @@ class StreamTracker:
         """Forget the map; the next image is the origin of `odom`."""
         self._newest_ns = None
         self._tracker.reset()
+        if self._given is not None:
+            self._given = GivenPoses()
 
     @property
     def scale(self) -> Scale:
@@ -105,7 +114,10 @@ class StreamTracker:
 
     def sparse_points(self, stamp: int) -> SparsePoints | None:
         """Return the points that a tracked image sees; None = it was not, or long ago."""
-        return self._tracker.sparse_points(stamp)
+        sighting = self._tracker.sighting(stamp)
+        if sighting is None:
+            return None
+        return sighting.sparse_points(None if self._given is None else self._given.at(stamp))
 
     def close(self) -> None:
         """End the tracker's thread."""

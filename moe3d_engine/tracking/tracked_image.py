@@ -46,12 +46,12 @@ def why_not_tracked(view: View) -> str:
 def prepare(view: View) -> TrackedImage:
     """Return a view that can be tracked: grey, and at most MAX_WIDTH_PX wide."""
     assert view.intrinsics is not None
-    gray = cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY)
+    gray = np.asarray(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY), np.uint8)
     height, width = gray.shape
     intrinsics, source_from_tracked = view.intrinsics, np.eye(3)
     if width > MAX_WIDTH_PX:
         size = (MAX_WIDTH_PX, round(height * MAX_WIDTH_PX / width))
-        gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
         scale_x, scale_y = size[0] / width, size[1] / height
         intrinsics = scale_intrinsics(view.intrinsics, scale_x, scale_y)
         source_from_tracked = scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y)

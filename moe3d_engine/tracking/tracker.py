@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
@@ -18,8 +17,8 @@ from moe3d_engine.mapping.mapper import Mapper
 from moe3d_engine.mapping.pose import estimate_pose
 from moe3d_engine.mapping.sightings import Sighting
 from moe3d_engine.mapping.sightings import Sightings
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.mapping.sparse_map import Keyframe
+from moe3d_engine.mapping.sparse_map import measured_motion
 from moe3d_engine.mapping.sparse_map import Points
 from moe3d_engine.mapping.sparse_map import PointState
 from moe3d_engine.mapping.sparse_map import SparseMap
@@ -28,6 +27,9 @@ from moe3d_engine.scale.estimator import ScaleEstimator
 from moe3d_engine.tracking.consistency import why_not_believed
 from moe3d_engine.tracking.odometry_frame import Odometry
 from moe3d_engine.tracking.odometry_frame import OdometryFrame
+from moe3d_engine.tracking.place import HELD
+from moe3d_engine.tracking.place import Located
+from moe3d_engine.tracking.place import Place
 from moe3d_engine.tracking.tracked_image import prepare
 from moe3d_engine.tracking.tracked_image import TrackedImage
 from moe3d_engine.tracking.tracked_image import why_not_tracked
@@ -38,32 +40,8 @@ from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
-POSE_SOURCES = ('tracking', 'odometry')
 GIVE_UP_S = 1.0  # lost for so long, the camera is not looked for any more
 RESTART_BELOW = 60  # corners of the first keyframe, before the map has begun
-
-
-class _Place(NamedTuple):
-    """Where an image is in the map: relative to a keyframe, whose own pose may still change."""
-
-    image: TrackedImage
-    corners: Corners
-    reference: Keyframe
-    cam_from_reference: Float64Array
-
-    @property
-    def cam_from_map(self) -> Float64Array:
-        """The pose in the map as it is now."""
-        return self.cam_from_reference @ self.reference.cam_from_map
-
-
-class _Located(NamedTuple):
-    """Where an image is and how surely (6, 6), or why that is not known."""
-
-    place: _Place | None
-    information: Float64Array | None = None
-    near: _Place | None = None  # what the image sees, at the last known place
-    why: str = ''
 
 
 class Tracker:
@@ -76,15 +54,11 @@ class Tracker:
     Parameters
     ----------
     scale : estimates the metres in a unit of the map; the tracker feeds it.
-    poses : `tracking`, or `odometry`: then the poses are those of the views, and vision checks them.
     threaded : whether refinement runs beside tracking.
     """
 
-    def __init__(
-        self, scale: ScaleEstimator, poses: str = 'tracking', *, threaded: bool = False
-    ) -> None:
+    def __init__(self, scale: ScaleEstimator, *, threaded: bool = False) -> None:
         self._scale = scale
-        self._by_odometry = poses == 'odometry'
         self._executor = ThreadPoolExecutor(1, 'moe3d_map') if threaded else None
         self._late: deque[tuple[int, ViewResult | ReferenceDepth]] = deque(maxlen=16)
         self._sightings = Sightings()
@@ -100,10 +74,9 @@ class Tracker:
         """Take measured depth, which has the stamp of an image that has been tracked."""
         self._late.append((reference.stamp_ns, reference))
 
-    def sparse_points(self, stamp_ns: int) -> SparsePoints | None:
-        """Return the points that an image has seen; None = it was not tracked, or long ago."""
-        sighting = self._sightings.at(stamp_ns)
-        return None if sighting is None else sighting.sparse_points()
+    def sighting(self, stamp_ns: int) -> Sighting | None:
+        """Return what an image has seen; None = it was not tracked, or long ago."""
+        return self._sightings.at(stamp_ns)
 
     def close(self) -> None:
         """End the thread of refinements."""
@@ -117,8 +90,8 @@ class Tracker:
         self._odometry = OdometryFrame()
         self._scale.restart()
         self._mapper: Mapper | None = None
-        self._place: _Place | None = None  # of the last image whose pose is known
-        self._newest_keyframe: _Place | None = None
+        self._place: Place | None = None  # of the last image whose pose is known
+        self._newest_keyframe: Place | None = None
         self._stamp_ns: int | None = None
         self._lost_since_ns: int | None = None
         self._covariance_before: Float64Array | None = None
@@ -147,7 +120,7 @@ class Tracker:
         self._take_late_depth()
         if self._place is None or self._mapper is None:
             self._begin_map(image)
-            odometry = self._odometry.hold(self._scale.scale, 0.0)
+            odometry = self._odometry.hold(0.0)
             return self._placed(odometry, is_keyframe=True)
         if image.prepared.gray.shape != self._place.image.prepared.gray.shape:
             self._lost(view, '', 0.0)
@@ -166,7 +139,7 @@ class Tracker:
 
     # Where the image is
 
-    def _locate(self, image: TrackedImage, before: _Place) -> _Located:
+    def _locate(self, image: TrackedImage, before: Place) -> Located:
         """Return where an image is that follows another one."""
         assert self._mapper is not None
         corners = find_again(before.image.prepared, image.prepared, before.corners)
@@ -174,13 +147,13 @@ class Tracker:
             return self._place_by_map(image, corners, before)
         return self._place_before_map(image, corners, before)
 
-    def _relocate(self, image: TrackedImage, keyframe: _Place, before: _Located) -> _Located:
-        """Return where an image is that sees what a keyframe has seen; else what was known before."""
+    def _relocate(self, image: TrackedImage, keyframe: Place, before: Located) -> Located:
+        """Return where an image is that sees what a keyframe has seen; else `before`."""
         corners = rematch(keyframe.image.prepared, image.prepared, keyframe.corners)
         found = self._place_by_map(image, corners, keyframe)
         return before if found.place is None else found
 
-    def _place_by_map(self, image: TrackedImage, corners: Corners, near: _Place) -> _Located:
+    def _place_by_map(self, image: TrackedImage, corners: Corners, near: Place) -> Located:
         """Return where an image is by corners whose places are known."""
         assert self._mapper is not None
         known = self._mapper.map.points(corners.identities)
@@ -195,35 +168,38 @@ class Tracker:
             points.states == PointState.TRIANGULATED,
         )  # fmt: skip
         if estimate is None or why:
-            near = _Place(image, corners, near.reference, near.cam_from_reference)
-            return _Located(None, near=near, why=why)
+            near = Place(image, corners, near.reference, near.cam_from_reference)
+            return Located(None, near=near, why=why)
         outlier = np.zeros(len(used), np.bool_)
         outlier[np.flatnonzero(used)[~estimate.inliers]] = True
         outlier &= known.states == PointState.TRIANGULATED
         reference = self._mapper.newest
         cam_from_reference = estimate.cam_from_map @ invert_rigid(reference.cam_from_map)
-        place = _Place(image, corners.where(~outlier), reference, cam_from_reference)
-        return _Located(place, estimate.information)
+        place = Place(image, corners.where(~outlier), reference, cam_from_reference)
+        return Located(place, estimate.information)
 
-    def _place_before_map(self, image: TrackedImage, corners: Corners, near: _Place) -> _Located:
+    def _place_before_map(self, image: TrackedImage, corners: Corners, near: Place) -> Located:
         """Return where an image is by odometry, or by guesses, or where the one before was."""
         assert self._mapper is not None
-        motion = _motion_by_odometry(near.image.view, image.view)
-        if motion is not None:
-            if self._scale.measures('odometry'):
-                motion[:3, 3] /= self._scale.scale.factor
-            moved = motion @ near.cam_from_reference
-            return _Located(_Place(image, corners, near.reference, moved))
+        measured = measured_motion(near.image.view.pose, image.view.pose, self._unit_m())
+        if measured is not None:
+            moved = measured.second_from_first @ near.cam_from_reference
+            return Located(Place(image, corners, near.reference, moved), measured.information)
         located = self._place_by_map(image, corners, near)
         if located.place is not None:
             return located
-        return _Located(_Place(image, corners, near.reference, near.cam_from_reference))
+        return Located(Place(image, corners, near.reference, near.cam_from_reference), HELD)
+
+    def _unit_m(self) -> float:
+        """Return metres per unit of the map, where odometry measures them; else 1."""
+        return self._scale.scale.factor if self._scale.measures('odometry') else 1.0
 
     # What follows from it
 
-    def _follow_map(self, place: _Place, information: Float64Array | None) -> TrackedPose:
+    def _follow_map(self, place: Place, information: Float64Array) -> TrackedPose:
         """Take over where the image is, and make it a keyframe where one is due."""
-        assert self._mapper is not None and self._place is not None
+        assert self._mapper is not None
+        assert self._place is not None
         if self._mapper.begun and self._lost_since_ns is not None:
             if self._covariance_before is not None:
                 self._odometry.restore(self._covariance_before)
@@ -234,14 +210,14 @@ class Tracker:
             place.cam_from_map,
             place.reference,
             self._scale.scale,
-            np.zeros((6, 6)) if information is None else information,
+            information,
             1e-9 * (place.image.view.stamp_ns - before.image.view.stamp_ns),
         )
         self._place = place
         is_keyframe = self._make_keyframe(place)
         return self._placed(odometry, is_keyframe=is_keyframe)
 
-    def _make_keyframe(self, place: _Place) -> bool:
+    def _make_keyframe(self, place: Place) -> bool:
         """Make the present image a keyframe if one is due."""
         mapper, image = self._mapper, place.image
         assert mapper is not None
@@ -259,7 +235,7 @@ class Tracker:
             mapper.add(keyframe)
         elif not mapper.begin(keyframe, image.width):
             return False
-        self._place = self._newest_keyframe = _Place(image, corners, keyframe, np.eye(4))
+        self._place = self._newest_keyframe = Place(image, corners, keyframe, np.eye(4))
         return True
 
     def _begin_map(self, image: TrackedImage) -> None:
@@ -272,13 +248,13 @@ class Tracker:
         )  # fmt: skip
         self._mapper = Mapper(first, sparse_map, self._scale, self._executor)
         self._odometry.begin_map(first, self._scale.scale.factor)
-        self._place = self._newest_keyframe = _Place(image, corners, first, np.eye(4))
+        self._place = self._newest_keyframe = Place(image, corners, first, np.eye(4))
 
     def _lost(self, view: View, why: str, elapsed_s: float) -> TrackedPose:
         """Say that the camera is lost."""
         if self._lost_since_ns is None:
             self._lost_since_ns, self._covariance_before = view.stamp_ns, self._odometry.covariance
-        odometry = self._odometry.hold(self._scale.scale, elapsed_s)
+        odometry = self._odometry.hold(elapsed_s)
         return self._pose_of(view, odometry, TrackingStatus.LOST, text=why)
 
     def _give_up(self, image: TrackedImage) -> None:
@@ -287,8 +263,9 @@ class Tracker:
         self._begin_map(image)
 
     def _placed(self, odometry: Odometry, *, is_keyframe: bool) -> TrackedPose:
-        """Return the pose of the present image, whose place is known, and remember what it sees."""
-        assert self._mapper is not None and self._place is not None
+        """Return the pose of the present image, whose place is known."""
+        assert self._mapper is not None
+        assert self._place is not None
         status = TrackingStatus.TRACKING if self._mapper.begun else TrackingStatus.STARTING
         if self._lost_since_ns is not None:
             status = TrackingStatus.LOST
@@ -318,14 +295,15 @@ class Tracker:
 
     def _sighting(self, odometry: Odometry) -> Sighting:
         """Return what the present image sees of the map."""
-        assert self._mapper is not None and self._place is not None
+        assert self._mapper is not None
+        assert self._place is not None
         place, image = self._place, self._place.image
         known = self._mapper.map.points(place.corners.identities)
         depth = known.places @ place.cam_from_map[2, :3] + place.cam_from_map[2, 3]
         placed = (known.states == PointState.TRIANGULATED) & (depth > 0)
         return Sighting(
-            self._mapper.map, place.corners, place.reference, place.cam_from_reference, image.intrinsics,
-            image.source_from_tracked, image.prepared.gray.shape, placed, depth,
+            self._mapper.map, place.corners, place.reference, place.cam_from_reference,
+            image.intrinsics, image.source_from_tracked, image.prepared.gray.shape, placed, depth,
             odometry.odom_from_cam, self._scale.scale.factor,
         )  # fmt: skip
 
@@ -352,13 +330,6 @@ class Tracker:
             )
         self._stamp_ns = stamp_ns
         return before_ns
-
-
-def _motion_by_odometry(before: View, now: View) -> Float64Array | None:
-    """Return now_from_before (4, 4) in metres by odometry; None where it is not known."""
-    if before.pose is None or now.pose is None:
-        return None
-    return now.pose.cam_from_world @ invert_rigid(before.pose.cam_from_world)
 
 
 def _with_new(image: TrackedImage, corners: Corners, sparse_map: SparseMap) -> Corners:
