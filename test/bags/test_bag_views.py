@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from moe3d_engine.bags.bag import open_bag
 from moe3d_engine.bags.files import is_bag
 from moe3d_engine.bags.views import read_bag_views
 from moe3d_engine.errors import InputError
@@ -261,6 +262,39 @@ def test_unknown_encoding_and_truncated_data_are_refused(
     for name, message in (('unknown', unknown), ('truncated', truncated)):
         with pytest.raises(InputError, match=r'cannot be read|not valid'):
             read_bag_views(write_bag(tmp_path / name, [('/image', message)]))
+
+
+@pytest.mark.parametrize(
+    ('name', 'spoilt'),
+    [
+        (b'sensor_msgs/msg/CameraInfo', b'sensor_msgs\n\x10\x10\x10CameraInfo\n'),
+        (b'/cam/camera_info', b'/cam/c\x1bm\nra_info'),
+    ],
+)
+def test_topic_whose_name_or_type_is_none_is_left_out_in_one_line(
+    tmp_path: Path,
+    pixels: np.ndarray,
+    caplog: pytest.LogCaptureFixture,
+    name: bytes,
+    spoilt: bytes,
+) -> None:
+    messages = [
+        ('/cam/camera_info', camera_info(STAMPS_NS[0])),
+        ('/cam/image_raw', image_message(STAMPS_NS[0], pixels, 'rgb8')),
+    ]
+    file = next(write_bag(tmp_path / 'bag', messages).glob('*.mcap'))
+    data = file.read_bytes()
+    assert len(spoilt) == len(name)
+    file.write_bytes(data.replace(name, spoilt))
+
+    (view,) = read_bag_views(file)
+    with open_bag(file) as bag:
+        topics = list(bag.topics)
+
+    assert view.intrinsics is None
+    assert topics == ['/cam/image_raw']
+    assert 'is left out: its name, or its type' in caplog.text
+    assert all(line.isprintable() for line in caplog.messages)
 
 
 def test_a_folder_that_is_no_bag_is_refused(tmp_path: Path) -> None:
