@@ -135,6 +135,26 @@ def test_slow_camera_is_silent_only_when_it_misses_images_of_its_own_period(
     assert inputs.is_silent()
 
 
+@pytest.mark.parametrize('lead', [0, 1, 4])
+def test_node_that_takes_every_ninth_image_has_the_camera_info_of_each(
+    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage, lead: int
+) -> None:
+    """Camera_infos may be ahead of their images, as of those that have to be compressed."""
+    stamps = [live_rig.next_stamp() for _ in range(90)]
+    for number, stamp in enumerate(stamps):
+        image, info = image_message(), info_message()
+        info.header.stamp, image.header.stamp = stamp, stamps[max(0, number - lead)]
+        live_rig.infos.publish(info)
+        if number >= lead:
+            live_rig.images.publish(image)
+        if number % 9 == 8:
+            taken = live_rig.count('frames_in')
+            live_rig.wait_until(lambda taken=taken: live_rig.count('frames_in') > taken)
+
+    live_rig.wait_until(lambda: live_rig.num_done == live_rig.count('frames_in'))
+    assert live_rig.count('dropped.no_camera_info') == 0
+
+
 def test_names_can_be_remapped(ros_context: Context) -> None:
     from moe3d_ros.node import Moe3dNode
 
