@@ -119,19 +119,20 @@ def test_silence_is_explained_with_topics_and_publishers(
     assert 'published by /peer (sensor_msgs/msg/Image, reliable)' in text
 
 
+@pytest.mark.parametrize('pauses_s', [[6.5] * 4, [15.0] * 4, [12.0, 6.0, 25.0, 9.0]])
 def test_slow_camera_is_silent_only_when_it_misses_images_of_its_own_period(
-    rig: Rig, image_message: MakeMessage, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, image_message: MakeMessage, monkeypatch: pytest.MonkeyPatch, pauses_s: list[float]
 ) -> None:
     rig.start()
     inputs, now_s = rig.node._active._inputs, [time.monotonic()]
     monkeypatch.setattr(moe3d_ros.camera, 'time', SimpleNamespace(monotonic=lambda: now_s[0]))
 
-    for _ in range(4):
+    for pause_s in pauses_s:
         inputs._take_image(image_message())
-        now_s[0] += 6.5
+        now_s[0] += pause_s
         assert not inputs.is_silent()
 
-    now_s[0] += 3 * 6.5
+    now_s[0] += 3 * max(pauses_s)
     assert inputs.is_silent()
 
 
