@@ -25,7 +25,7 @@ from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
 
 WORKER_TIMEOUT_S = 30.0  # for the running inference to end
-DROP_LOG_PERIOD_S = 5.0  # per reason
+LOG_PERIOD_S = 5.0  # per reason of a drop or restart
 
 
 class ActiveNode:
@@ -46,7 +46,7 @@ class ActiveNode:
         config = resources.config
         self._node, self._resources, self._statistics = node, resources, statistics
         self._log = node.get_logger()
-        self._drop_log = Throttle(DROP_LOG_PERIOD_S)
+        self._throttle = Throttle(LOG_PERIOD_S)
         self._given_up = False  # the worker did not end; what it still does goes nowhere
         self._session = Session(resources.engine, config.session, self._on_restart)
         self._worker = LatestWorker(self._process, self._on_worker_error)
@@ -155,9 +155,9 @@ class ActiveNode:
         self._drop(Drop(DropReason.BAD_OUTPUT, frame.stamp_ns, text))
 
     def _on_restart(self, restart: Restart) -> None:
-        """Count a window that begins anew, and say so where it is news."""
+        """Count a window that begins anew, and say so at times."""
         self._statistics.add_restart(restart.reason)
-        if restart.text:
+        if restart.text and self._throttle.ready(restart.reason):
             self._log.info(restart.text)
 
     # Both threads
@@ -168,5 +168,5 @@ class ActiveNode:
             return
         self._statistics.add_drop(drop)
         self._resources.drops.publish(drop)
-        if drop.text and self._drop_log.ready(drop.reason):
+        if drop.text and self._throttle.ready(drop.reason):
             self._log.warning(f'Dropped an image ({drop.reason.value}): {drop.text}')

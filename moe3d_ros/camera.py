@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from collections.abc import Iterator
 import time
 from typing import Any
 
@@ -28,7 +29,7 @@ except ImportError:  # ROS 2 Humble
 # The callbacks only latch, so a queue never grows old; it holds what arrives while the executor
 # is held up, so that a lost image is counted rather than overwritten unseen.
 IMAGE_DEPTH = 10
-INFO_DEPTH = 30
+INFO_DEPTH = 100
 SILENCE_S = 5.0
 SECOND_IMAGE_S = 20.0
 REPEAT_S = 30.0
@@ -100,6 +101,15 @@ class FollowingSubscription:
         """Return whether anybody publishes the topic."""
         return bool(self._publishers())
 
+    def waiting(self) -> Iterator[Any]:
+        """Yield the messages that wait in the queue; an executor takes one at a time."""
+        for _ in range(self._depth):
+            with self._subscription.handle:
+                taken = self._subscription.handle.take_message(self._arguments[0], False)
+            if taken is None:
+                return
+            yield taken[0]
+
     def destroy(self) -> None:
         """Unsubscribe."""
         self._node.destroy_subscription(self._subscription)
@@ -153,12 +163,13 @@ class CameraInputs:
         on_info: Callable[[Any], None],
     ) -> None:
         self._logger = node.get_logger()
-        self._on_image = on_image
+        self._on_image, self._on_info = on_image, on_info
         self._declared = config.rectified
         self._last_image_s = time.monotonic()
         self._last_warning_s = -float('inf')
         self._has_image = False
         self._intervals_s: deque[float] = deque(maxlen=LEARNT_INTERVALS)
+        is_latched = config.camera_info_latched
         image_type, suffix = {
             'raw': (Image, ''),
             'compressed': (CompressedImage, '/compressed'),
@@ -174,7 +185,7 @@ class CameraInputs:
                 latched=latched,
             )
             for message_type, name, callback, depth, latched in (
-                (CameraInfo, 'camera_info', on_info, INFO_DEPTH, config.camera_info_latched),
+                (CameraInfo, 'camera_info', self._take_info, INFO_DEPTH, is_latched),
                 (image_type, f'image_raw{suffix}', self._take_image, IMAGE_DEPTH, False),
             )
         ]
@@ -228,3 +239,14 @@ class CameraInputs:
         self._last_image_s = now_s
         self._last_warning_s = -float('inf')  # silence after this is worth a warning at once
         self._on_image(message)
+
+    def _take_info(self, message: CameraInfo) -> None:
+        """
+        Hand a camera_info on, and all that wait behind it.
+
+        An executor that is held up takes one message of each topic at a time, while the queues
+        forget the oldest: images and camera_infos of the same stamps would hardly ever be taken.
+        """
+        self._on_info(message)
+        for waiting in self._subscriptions[0].waiting():
+            self._on_info(waiting)

@@ -35,6 +35,7 @@ from moe3d_engine.intake.messages import POSE
 CDR, ROS2_SCHEMAS = 'cdr', ('ros2msg', 'ros2idl', 'omgidl', '')
 # What the engine reads; these messages are looked at before they are given out.
 CHECKED_TYPES = (IMAGE, COMPRESSED_IMAGE, CAMERA_INFO, POSE)
+MAX_NAME = 255  # characters of a topic or type, as ROS has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ class Bag:
             why = f'its messages are {kind or "of an unknown kind"}, not those of ROS 2'
         elif not channel.type:
             why = 'its messages have no type'
+        elif not all(map(_is_name, (channel.topic, channel.type))):
+            why = f'its name, or its type {channel.type}, is none'
         elif known.type != channel.type:
             why = f'it holds a {channel.type} too, but is a {known.type}'
         if why is None:
@@ -230,6 +233,11 @@ def open_bag(source: Source) -> Iterator[Bag]:
             stack.callback(storages[-1].close)
         yield Bag(source, storages, found, damage)
         damage.say_totals()
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text of a file, which may hold anything, can be a name in a message."""
+    return text.isprintable() and len(text) <= MAX_NAME
 
 
 def _check_head(data: bytes) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+from moe3d_engine.bags.bag import open_bag
 from moe3d_engine.bags.files import is_bag
 from moe3d_engine.bags.views import read_bag_views
 from moe3d_engine.errors import InputError
@@ -214,16 +215,36 @@ def test_rectified_topic_is_not_rectified_again_and_takes_its_intrinsics_from_p(
     np.testing.assert_allclose(view.intrinsics, info.p.reshape(3, 4)[:, :3])
 
 
-def test_region_of_the_whole_image_changes_nothing(tmp_path: Path, pixels: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    ('roi', 'binning', 'intrinsics'),
+    [
+        ((0, 0, 16, 20), (0, 0), K),
+        ((0, 0, 16, 20), (1, 1), K),
+        ((4, 2, 8, 10), (0, 0), [50, 0, 9.5 - 4, 0, 51, 7.5 - 2, 0, 0, 1]),
+        ((0, 0, 0, 0), (2, 2), [25, 0, 10 / 2 - 0.5, 0, 25.5, 8 / 2 - 0.5, 0, 0, 1]),
+    ],
+    ids=['whole', 'whole, binned by 1', 'cut', 'binned'],
+)
+def test_region_and_binning_give_the_intrinsics_of_the_pixels_that_are_there(
+    tmp_path: Path,
+    pixels: np.ndarray,
+    roi: tuple[int, ...],
+    binning: tuple[int, int],
+    intrinsics: list[float],
+) -> None:
+    info = camera_info(STAMPS_NS[0], roi=roi)
+    info.binning_x, info.binning_y = binning
+    pixels = np.ascontiguousarray(pixels[: (roi[2] or 16) // max(1, binning[1])])
+    pixels = np.ascontiguousarray(pixels[:, : (roi[3] or 20) // max(1, binning[0])])
     messages = [
-        ('/cam/camera_info', camera_info(STAMPS_NS[0], roi=(0, 0, 16, 20))),
+        ('/cam/camera_info', info),
         ('/cam/image_raw', image_message(STAMPS_NS[0], pixels, 'rgb8')),
     ]
 
     (view,) = read_bag_views(write_bag(tmp_path / 'bag', messages))
 
     np.testing.assert_array_equal(view.image, pixels)
-    np.testing.assert_allclose(view.intrinsics.ravel(), K)
+    np.testing.assert_allclose(view.intrinsics.ravel(), intrinsics)
 
 
 def test_an_image_that_cannot_be_decoded_is_left_out_and_said(
@@ -261,6 +282,39 @@ def test_unknown_encoding_and_truncated_data_are_refused(
     for name, message in (('unknown', unknown), ('truncated', truncated)):
         with pytest.raises(InputError, match=r'cannot be read|not valid'):
             read_bag_views(write_bag(tmp_path / name, [('/image', message)]))
+
+
+@pytest.mark.parametrize(
+    ('name', 'spoilt'),
+    [
+        (b'sensor_msgs/msg/CameraInfo', b'sensor_msgs\n\x10\x10\x10CameraInfo\n'),
+        (b'/cam/camera_info', b'/cam/c\x1bm\nra_info'),
+    ],
+)
+def test_topic_whose_name_or_type_is_none_is_left_out_in_one_line(
+    tmp_path: Path,
+    pixels: np.ndarray,
+    caplog: pytest.LogCaptureFixture,
+    name: bytes,
+    spoilt: bytes,
+) -> None:
+    messages = [
+        ('/cam/camera_info', camera_info(STAMPS_NS[0])),
+        ('/cam/image_raw', image_message(STAMPS_NS[0], pixels, 'rgb8')),
+    ]
+    file = next(write_bag(tmp_path / 'bag', messages).glob('*.mcap'))
+    data = file.read_bytes()
+    assert len(spoilt) == len(name)
+    file.write_bytes(data.replace(name, spoilt))
+
+    (view,) = read_bag_views(file)
+    with open_bag(file) as bag:
+        topics = list(bag.topics)
+
+    assert view.intrinsics is None
+    assert topics == ['/cam/image_raw']
+    assert 'is left out: its name, or its type' in caplog.text
+    assert all(line.isprintable() for line in caplog.messages)
 
 
 def test_a_folder_that_is_no_bag_is_refused(tmp_path: Path) -> None:

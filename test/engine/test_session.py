@@ -344,19 +344,27 @@ def test_views_of_one_stamp_come_back_with_their_own_camera(fake_backend: type[A
     np.testing.assert_allclose(depths, [1 + 4 * 0.6, 1 + 4 * 0.8], rtol=1e-6)
 
 
-@pytest.mark.parametrize('time_s', [1.0, 0.5])
+@pytest.mark.parametrize(
+    ('first_s', 'time_s', 'text'),
+    [
+        (1.0, 1.0, 'is there a second publisher'),
+        (1.0, 0.5, 'is there a second publisher'),
+        (0.0, 0.0, 'the driver does not stamp its images'),
+    ],
+)
 def test_stamp_that_does_not_increase_is_a_drop_and_changes_nothing(
-    fake_backend: type[Any], time_s: float
+    fake_backend: type[Any], first_s: float, time_s: float, text: str
 ) -> None:
     session = Session(Engine(fake_backend()))
-    session.push([stamped(1.0)])
+    session.push([stamped(first_s)])
 
     dropped = session.push([stamped(time_s)])
 
     assert isinstance(dropped, Drop)
     assert (dropped.reason, dropped.stamp_ns) == (DropReason.STALE_STAMP, round(time_s * 1e9))
+    assert text in dropped.text
     times = [view.stamp_ns for view in session.push([stamped(2.0)]).views]
-    assert times == [1_000_000_000, 2_000_000_000]
+    assert times == [round(first_s * 1e9), 2_000_000_000]
 
 
 def test_time_that_jumps_back_begins_a_new_window(fake_backend: type[Any]) -> None:

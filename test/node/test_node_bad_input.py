@@ -157,6 +157,20 @@ def test_size_may_change_in_mid_stream(
     assert live_rig.count('window_restarts.size_changed') == 1
 
 
+def test_two_sizes_on_one_topic_are_counted_each_time_and_told_once(
+    live_rig: Rig,
+    image_message: MakeMessage,
+    info_message: MakeMessage,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for number in range(8):
+        size = ((56, 84), (80, 120))[number % 2]
+        live_rig.send_and_wait(image_message(*size), info_message(*size))
+
+    assert live_rig.count('window_restarts.size_changed') == 7
+    assert capfd.readouterr().err.count('the window begins anew') == 1
+
+
 def test_older_image_is_dropped_but_a_jump_back_begins_anew(
     live_rig: Rig,
     image_message: MakeMessage,

@@ -119,20 +119,41 @@ def test_silence_is_explained_with_topics_and_publishers(
     assert 'published by /peer (sensor_msgs/msg/Image, reliable)' in text
 
 
+@pytest.mark.parametrize('pauses_s', [[6.5] * 4, [15.0] * 4, [12.0, 6.0, 25.0, 9.0]])
 def test_slow_camera_is_silent_only_when_it_misses_images_of_its_own_period(
-    rig: Rig, image_message: MakeMessage, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, image_message: MakeMessage, monkeypatch: pytest.MonkeyPatch, pauses_s: list[float]
 ) -> None:
     rig.start()
     inputs, now_s = rig.node._active._inputs, [time.monotonic()]
     monkeypatch.setattr(moe3d_ros.camera, 'time', SimpleNamespace(monotonic=lambda: now_s[0]))
 
-    for _ in range(4):
+    for pause_s in pauses_s:
         inputs._take_image(image_message())
-        now_s[0] += 6.5
+        now_s[0] += pause_s
         assert not inputs.is_silent()
 
-    now_s[0] += 3 * 6.5
+    now_s[0] += 3 * max(pauses_s)
     assert inputs.is_silent()
+
+
+@pytest.mark.parametrize('lead', [0, 1, 4])
+def test_node_that_takes_every_ninth_image_has_the_camera_info_of_each(
+    live_rig: Rig, image_message: MakeMessage, info_message: MakeMessage, lead: int
+) -> None:
+    """Camera_infos may be ahead of their images, as of those that have to be compressed."""
+    stamps = [live_rig.next_stamp() for _ in range(90)]
+    for number, stamp in enumerate(stamps):
+        image, info = image_message(), info_message()
+        info.header.stamp, image.header.stamp = stamp, stamps[max(0, number - lead)]
+        live_rig.infos.publish(info)
+        if number >= lead:
+            live_rig.images.publish(image)
+        if number % 9 == 8:
+            taken = live_rig.count('frames_in')
+            live_rig.wait_until(lambda taken=taken: live_rig.count('frames_in') > taken)
+
+    live_rig.wait_until(lambda: live_rig.num_done == live_rig.count('frames_in'))
+    assert live_rig.count('dropped.no_camera_info') == 0
 
 
 def test_names_can_be_remapped(ros_context: Context) -> None:

@@ -70,15 +70,16 @@ def test_signal_in_the_middle_of_an_inference_ends_the_node_cleanly(
     assert 'Stopped: frames in' in logged
 
 
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_inference_that_never_returns_does_not_make_the_process_abort(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setenv('INFERENCE_S', '1000')
     monkeypatch.setenv('WORKER_TIMEOUT_S', '0.5')
     with started() as process:
         time_of(process, 'program has begun')
         time_of(process, 'inference has begun')
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         printed, logged = process.communicate(timeout=60.0)
 
     assert process.returncode == 1, logged

@@ -182,6 +182,8 @@ def test_unknown_distortion_model_is_refused_in_a_short_message(model: str) -> N
         ('plumb_bob', [*MODELS['plumb_bob'], *[0.0] * 5]),
         ('plumb_bob', [-0.25, 0.08, 0.001, -0.002]),
         ('rational_polynomial', [*MODELS['rational_polynomial'], *[0.0] * 6]),
+        ('rational_polynomial', [*MODELS['rational_polynomial'], 0.0, 0.0]),
+        ('equidistant', [*MODELS['equidistant'], *[0.0] * 10]),
     ],
 )
 def test_zeros_at_the_end_of_the_coefficients_change_nothing(model: str, d: list[float]) -> None:

@@ -110,24 +110,30 @@ def test_image_is_dropped_when_its_time_is_up(counting: Counting) -> None:
     assert counting.info(1) is None
 
 
-def test_thirty_images_a_second_wait_as_long_as_the_parameter_says(counting: Counting) -> None:
-    """Each camera_info comes .2 s, six images, after its image."""
-    period_ns, late = SECOND_NS // 30, 6
+@pytest.mark.parametrize(('rate_hz', 'late'), [(30, 6), (10, 9), (120, 110)])
+def test_images_wait_as_long_as_the_parameter_says(
+    counting: Counting, rate_hz: int, late: int
+) -> None:
+    """Each camera_info comes so many images after its own."""
+    period_ns = SECOND_NS // rate_hz
     frames = []
-    for number in range(60):
+    for number in range(late + 50):
         counting.image(number * period_ns, received_ns=number * period_ns)
         if number >= late:
             frames.append(counting.info((number - late) * period_ns, number * period_ns))
 
-    assert [frame.stamp_ns for frame in frames] == [n * period_ns for n in range(60 - late)]
+    assert [frame.stamp_ns for frame in frames] == [n * period_ns for n in range(50)]
     assert not counting.drops
 
 
-def test_camera_info_waits_for_an_image_that_is_late(counting: Counting) -> None:
-    """At 60 Hz, 1.2 s are 72 camera_infos."""
-    period_ns, late = SECOND_NS // 60, 72
+@pytest.mark.parametrize(('rate_hz', 'late'), [(60, 72), (30, 200), (100, 900)])
+def test_camera_info_waits_for_an_image_that_is_late(
+    counting: Counting, rate_hz: int, late: int
+) -> None:
+    """Each image comes so many camera_infos after its own."""
+    period_ns = SECOND_NS // rate_hz
     frames = []
-    for number in range(150):
+    for number in range(late + 50):
         counting.info(number * period_ns, number * period_ns)
         if number >= late:
             frames.append(counting.image((number - late) * period_ns, number * period_ns))

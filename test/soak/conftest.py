@@ -26,8 +26,9 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image
 
 CAMERA = Path(__file__).with_name('camera.py')
-START_S = 120.0
-STOP_S = 40.0  # the worker's running inference is waited for
+# Ten seconds of work, of which a busy machine gives a tenth of a core.
+START_S = 600.0
+STOP_S = 120.0  # the worker's running inference is waited for
 OUT = Path(os.environ.get('MOE3D_SOAK_OUT', 'out/soak'))
 
 
@@ -91,7 +92,8 @@ class Listener:
     def wait_for_depth(self) -> None:
         """Wait until depth comes (again)."""
         before = self.num_depths
-        assert self.spin_until(lambda: self.num_depths > before + 2, START_S), 'no depth comes'
+        comes = self.spin_until(lambda: self.num_depths > before + 2, START_S)
+        assert comes, f'no depth comes; the node says {self.diagnostics}'
 
     def close(self) -> None:
         """Stop listening."""
