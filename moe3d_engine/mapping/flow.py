@@ -64,9 +64,13 @@ class PreparedImage:
             ]
             kept, descriptors = sift.compute(self.gray, upright)
             places = np.array([p.pt for p in kept], np.float32).reshape(-1, 2)
-            if descriptors is None:
-                descriptors = np.empty((0, 128), np.float32)
-            self._described = places, descriptors
+            found_none = not len(places)
+            self._described = (
+                places,
+                np.empty((0, 128), np.float32)
+                if found_none
+                else np.asarray(descriptors, np.float32),
+            )
         return self._described
 
 

@@ -333,7 +333,8 @@ def nearest_to_rays(
     right = np.zeros((count, 3))
     np.add.at(matrix, point, normal)
     np.add.at(right, point, np.einsum('mij,mj->mi', normal, centers))
-    places: Float64Array = np.linalg.solve(matrix + 1e-9 * np.eye(3), right[..., None])[..., 0]
+    solved = np.linalg.solve(matrix + 1e-9 * np.eye(3), right[..., None])
+    places = np.asarray(solved[..., 0], np.float64)
     first = np.zeros((count, 3))
     first[point[::-1]] = rays[::-1]  # the first sighting is written last
     cosine = np.clip(np.sum(first[point] * rays, axis=1), -1.0, 1.0)
