@@ -15,6 +15,7 @@ MAX_CORNERS = 350
 MIN_DISTANCE_PX = 12  # between corners
 WINDOW_PX = 21
 LEVELS = 3
+MAX_STEPS = 10  # of the search for a corner, on each level
 BACK_LEVELS = 1  # on the way back, which begins where it should end
 MIN_EIGENVALUE = 1e-5  # of a corner's gradients, below which it is given up
 QUALITY = 1e-3  # of a new corner, relative to the image's best
@@ -198,7 +199,7 @@ def _flow(
     levels: int = LEVELS,
 ) -> tuple[Float32Array, NDArray[np.bool_]]:
     """Return where corners have gone (N, 2), and which of them were found."""
-    criteria = (_STOP_BOTH, 30, 0.01)
+    criteria = (_STOP_BOTH, MAX_STEPS, 0.03)
     found, status, _ = cv2.calcOpticalFlowPyrLK(
         before.gray, now.gray, pixels, start.copy(), winSize=(WINDOW_PX, WINDOW_PX),
         maxLevel=levels, criteria=criteria, flags=cv2.OPTFLOW_USE_INITIAL_FLOW,

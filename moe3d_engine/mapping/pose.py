@@ -14,6 +14,7 @@ MIN_POINTS = 6  # of the three that a pose needs, so that some can contradict
 INLIER_PX = 3.0
 NOISE_PX = 1.0  # of a corner that is followed
 _ITERATIONS = 10
+SHRINK = 0.35  # of the width of the weights, a step
 _RANSAC_ROUNDS = 200
 _MIN_DEPTH = 1e-3
 
@@ -94,7 +95,7 @@ def refine_pose(
         white = (whitening @ errors[..., None])[..., 0]
         white_rows = whitening @ rows
         distance = np.linalg.norm(white, axis=1)
-        width = max(2.0, 3.0 * float(np.median(distance)) * 0.5**step)
+        width = max(2.0, 3.0 * float(np.median(distance)) * SHRINK**step)
         weight = (width**2 / (width**2 + distance**2)) ** 2
         weighted = (white_rows * weight[:, None, None]).reshape(-1, 6)
         hessian = weighted.T @ white_rows.reshape(-1, 6)
