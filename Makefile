@@ -81,7 +81,7 @@ commands: $(TINY)
 
 engine: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/assets test/bags test/conformance test/engine test/geometry test/intake \
-	test/scale test/tracking $(LOG)
+	test/scale test/mapping test/tracking $(LOG)
 
 lab: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/datasets test/lab/fuzz test/lab/metrics \
