@@ -94,7 +94,7 @@ training:
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/training test/lab/synthetic $(LOG)
 
 ros-kilted: $(TINY)
-	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/launch test/node test/outputs test/package test/robot test/tools $(LOG)
+	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/inputs test/launch test/node test/outputs test/package test/robot test/tools $(LOG)
 
 held-down: $(TINY)
 	@$(ENVIRONMENT) ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
@@ -107,7 +107,7 @@ robot:
 	@$(JAZZY_BIN)/python -c 'from importlib.util import find_spec; \
 	found = [name for name in ("torch", "scipy", "matplotlib", "embreex", "onnx") if find_spec(name)]; \
 	assert not found, f"more than a robot has: {found}"'
-	@$(JAZZY) $(JAZZY_BIN)/$(PYTEST) test/robot test/node test/outputs $(LOG)
+	@$(JAZZY) $(JAZZY_BIN)/$(PYTEST) test/robot test/inputs test/node test/outputs $(LOG)
 
 ros-jazzy: $(TINY)
 	@$(JAZZY) PYTHONPATH="$(abspath $(VENV_JAZZY)/more)" $(JAZZY_BIN)/$(PYTEST) test/tools $(LOG)

@@ -72,4 +72,5 @@ class SideDropReason(Enum):
     NO_CAMERA_INFO = 'no_camera_info'  # none of the depth image's stamp came in time
     QUEUE_FULL = 'queue_full'  # too many bytes of depth images waited for their camera_info
     BAD_DEPTH = 'bad_depth'  # depth image, its camera_info or cloud cannot be read
+    NO_TRANSFORM = 'no_transform'  # TF does not know where the camera was at an image's stamp
     NO_EXTRINSICS = 'no_extrinsics'  # nobody says where the sensor sits beside the camera

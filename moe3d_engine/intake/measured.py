@@ -208,6 +208,8 @@ def cloud_points(message: Message) -> Float64Array:
             f'end at {ends}) is not valid: a point must hold its fields, a row its points, and '
             f'height x row_step is the number of bytes.'
         )
+    if not message.width * message.height:
+        return np.zeros((0, 3))
     kind = np.dtype(
         {
             'names': list('xyz'),

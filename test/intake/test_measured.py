@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -228,3 +230,26 @@ def test_cloud_of_integers_is_refused() -> None:
 
     with pytest.raises(InputError, match=r"'y' of type 5"):
         cloud_points(message)
+
+
+def test_random_damage_is_refused_or_harmless() -> None:
+    """What comes out is finite; nothing but InputError is raised, and no memory beyond is read."""
+    rng = Random(0)
+    numbers = (0, 1, 3, 4, 12, 16, 20, 255, 2**16, 2**31, 2**32 - 1)
+    num_read = 0
+    for _ in range(2000):
+        message = cloud(np.ones((20, 3), np.float32), height=rng.choice((1, 2, 4)))
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            owner, name = rng.choice(
+                [(message, name) for name in ('width', 'height', 'point_step', 'row_step')]
+                + [(field, name) for field in message.fields for name in ('offset', 'datatype')]
+            )
+            setattr(owner, name, rng.choice(numbers))
+        if rng.random() < 0.3:
+            message.data = message.data[: rng.randrange(len(message.data))]
+        with suppress(InputError):
+            points = cloud_points(message)
+            num_read += 1
+            assert np.isfinite(points).all()
+            assert len(points) <= 20
+    assert 0 < num_read < 2000
