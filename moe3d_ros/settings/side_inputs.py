@@ -61,6 +61,7 @@ def side_inputs_config(values: Mapping[str, ParameterValue]) -> SideInputsConfig
         reference_topic=str(values['scale.reference_topic']) if asks_reference else '',
         camera_from_reference=_extrinsics('scale.camera_from_reference', values),
     )
+    same_frame = config.odometry_frame == values['tf.odom_frame']
     _check_sources(values, config)
     if config.odometry_by_tf and config.odometry_topic:
         raise ConfigError(
@@ -71,6 +72,12 @@ def side_inputs_config(values: Mapping[str, ParameterValue]) -> SideInputsConfig
         raise ConfigError(
             'poses.odometry_from is tf, so TF says where the camera sits, too; leave '
             'poses.base_from_camera empty.'
+        )
+    if config.odometry_by_tf and values['tf.publish'] and same_frame:
+        raise ConfigError(
+            f'poses.odometry_from is tf and tf.publish is true, both with the frame '
+            f'{config.odometry_frame!r}: the node would hear itself. Set tf.publish to false, or '
+            f'tf.odom_frame to another name.'
         )
     if not config.odometry_frame or config.odometry_frame.startswith('/'):
         raise ConfigError(

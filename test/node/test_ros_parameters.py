@@ -19,6 +19,7 @@ from moe3d_ros.settings.parameters import node_config
 from moe3d_ros.settings.table import ParameterRow
 from moe3d_ros.settings.table import PARAMETERS
 from moe3d_ros.settings.table import parameters_table
+from moe3d_ros.settings.table import ParameterValue
 from moe3d_ros.share import share_file
 import numpy as np
 import rclpy
@@ -87,6 +88,7 @@ def test_value_that_is_no_choice_is_refused(row: ParameterRow) -> None:
         ({'scale.source': 'reference_depth'}, 'scale.reference_topic'),
         ({'poses.odometry_from': 'tf', 'poses.odometry_topic': 'odom'}, 'which one holds'),
         ({'poses.odometry_from': 'tf', 'poses.base_from_camera': '0 0 0 0 0 0 1'}, 'leave'),
+        ({'poses.odometry_from': 'tf', 'tf.publish': True}, 'would hear itself'),
         ({'poses.odometry_frame': '/odom'}, 'leading slash'),
         (
             {'poses.source': 'network', 'scale.source': 'odometry', 'poses.odometry_topic': 'o'},
@@ -95,7 +97,7 @@ def test_value_that_is_no_choice_is_refused(row: ParameterRow) -> None:
     ],
 )
 def test_what_is_asked_for_without_its_input_is_refused(
-    changes: dict[str, str], named: str
+    changes: dict[str, ParameterValue], named: str
 ) -> None:
     with pytest.raises(ConfigError, match=named):
         node_config({**DEFAULTS, **changes})
