@@ -17,8 +17,8 @@ from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.resample import resample_nearest
 from moe3d_engine.intake.images import decode_depth
-from moe3d_engine.intake.measured import check_metres
-from moe3d_engine.intake.measured import decode_pose
+from moe3d_engine.intake.measured.points import check_metres
+from moe3d_engine.intake.measured.poses import decode_pose
 from moe3d_engine.intake.messages import beside_image
 from moe3d_engine.intake.messages import CAMERA_INFO
 from moe3d_engine.intake.messages import is_rectified_topic

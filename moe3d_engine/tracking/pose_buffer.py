@@ -10,6 +10,7 @@ import cv2
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.intake.order import TIME_JUMP_NS
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 import numpy as np
@@ -17,7 +18,6 @@ import numpy as np
 KEPT_NS = 10_000_000_000
 MAX_POSES = 20_000
 MAX_GAP_NS = 500_000_000  # between poses that lie farther apart, anything may have happened
-TIME_JUMP_NS = 1_000_000_000  # stamps that go back by more begin a new stream
 _IDENTITY = np.eye(3)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
-from moe3d_engine.intake.measured import decode_transform
+from moe3d_engine.intake.measured.poses import decode_transform
 from moe3d_engine.types import Float64Array
 from rclpy.duration import Duration
 from rclpy.node import Node

@@ -7,8 +7,8 @@ import threading
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.intake.drops import SideDropReason
-from moe3d_engine.intake.measured import decode_odometry
-from moe3d_engine.intake.measured import is_lost
+from moe3d_engine.intake.measured.poses import decode_odometry
+from moe3d_engine.intake.measured.poses import is_lost
 from moe3d_engine.intake.messages import stamp_ns as stamp_of
 from moe3d_engine.tracking.pose_buffer import PoseBuffer
 from moe3d_engine.types import Float64Array

@@ -11,11 +11,12 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.intake.drops import Drop
 from moe3d_engine.intake.drops import SideDropReason
-from moe3d_engine.intake.measured import cloud_points
-from moe3d_engine.intake.measured import DepthPoints
+from moe3d_engine.intake.measured.points import cloud_points
+from moe3d_engine.intake.measured.points import DepthPoints
 from moe3d_engine.intake.messages import beside_image
 from moe3d_engine.intake.messages import is_rectified_topic
 from moe3d_engine.intake.messages import stamp_ns as stamp_of
+from moe3d_engine.intake.order import TIME_JUMP_NS
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.types import Float64Array
 from moe3d_ros.camera import FollowingSubscription
@@ -32,7 +33,6 @@ from sensor_msgs.msg import PointCloud2
 QUEUE_DEPTH = 10
 KEPT = 8  # of the last measurements; images ask for the newest
 MAX_OFFSET_NS = 50_000_000  # between image and measurement: half the period of a lidar at 10 Hz
-TIME_JUMP_NS = 1_000_000_000  # stamps that go back by more begin a new stream
 TYPES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/PointCloud2': PointCloud2}
 _SAME = np.eye(4)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
-from moe3d_engine.intake.measured import decode_transform
+from moe3d_engine.intake.measured.poses import decode_transform
 from moe3d_engine.types import Float64Array
 from moe3d_ros.settings.table import ParameterValue
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import rotation_from_quaternion
-from moe3d_engine.intake.measured import cloud_points
-from moe3d_engine.intake.measured import decode_odometry
-from moe3d_engine.intake.measured import decode_pose
-from moe3d_engine.intake.measured import DepthPoints
-from moe3d_engine.intake.measured import is_lost
-from moe3d_engine.intake.measured import MAX_POINTS
+from moe3d_engine.intake.measured.points import cloud_points
+from moe3d_engine.intake.measured.points import DepthPoints
+from moe3d_engine.intake.measured.points import MAX_POINTS
+from moe3d_engine.intake.measured.poses import decode_odometry
+from moe3d_engine.intake.measured.poses import decode_pose
+from moe3d_engine.intake.measured.poses import is_lost
 import numpy as np
 from numpy.typing import NDArray
 import pytest
