@@ -14,7 +14,7 @@ from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.intake.messages import IMAGE
-from moe3d_engine.session import TIME_JUMP_NS
+from moe3d_engine.intake.order import TIME_JUMP_NS
 from moe3d_ros.tools.bags.message_class import message_class
 
 logger = logging.getLogger(__name__)
