@@ -1,6 +1,7 @@
 # make demo [BAG=path]   run the real node on a bag and write out/demo/ (no ROS, no GPU needed)
 # make test              linters, types and tests, with ROS 2 Kilted and with Jazzy
 # make soak [MINUTES=1]   kills, signals, malformed messages, minutes at 30 Hz; out/soak/report.txt
+# make tf                the tests of TF over the middleware: builds tf2_msgs, of which there is no wheel
 # make lint              linters and types only
 # make clean             remove what make made, the environments included
 #
@@ -34,7 +35,7 @@ ifneq ($(BEYOND_AVX2),)
 PARTS += held-down
 endif
 
-.PHONY: demo test soak parts clean $(PARTS)
+.PHONY: demo test soak tf parts clean $(PARTS)
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -55,6 +56,11 @@ soak: $(VENV)/.test
 	MOE3D_SOAK_MINUTES="$(MINUTES)" $(BIN)/$(PYTEST) -m soak test/node test/soak
 	@cat out/soak/report.txt
 	$(BIN)/moe3d fuzz --seconds $$((60 * $(MINUTES))) --seed "$$(date +%s)"
+
+# A minute of compiling for a message that PyPI does not have.
+tf: $(VENV)/.test
+	test/tf2_msgs/build.sh "$(VENV)"
+	$(BIN)/$(PYTEST) test/inputs test/outputs
 
 parts: $(PARTS)
 
@@ -94,7 +100,7 @@ training:
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/training test/lab/synthetic $(LOG)
 
 ros-kilted: $(TINY)
-	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/launch test/node test/outputs test/package test/robot test/tools $(LOG)
+	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/inputs test/launch test/node test/outputs test/package test/robot test/tools $(LOG)
 
 held-down: $(TINY)
 	@$(ENVIRONMENT) ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
@@ -107,7 +113,7 @@ robot:
 	@$(JAZZY_BIN)/python -c 'from importlib.util import find_spec; \
 	found = [name for name in ("torch", "scipy", "matplotlib", "embreex", "onnx") if find_spec(name)]; \
 	assert not found, f"more than a robot has: {found}"'
-	@$(JAZZY) $(JAZZY_BIN)/$(PYTEST) test/robot test/node test/outputs $(LOG)
+	@$(JAZZY) $(JAZZY_BIN)/$(PYTEST) test/robot test/inputs test/node test/outputs $(LOG)
 
 ros-jazzy: $(TINY)
 	@$(JAZZY) PYTHONPATH="$(abspath $(VENV_JAZZY)/more)" $(JAZZY_BIN)/$(PYTEST) test/tools $(LOG)

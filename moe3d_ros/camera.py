@@ -91,9 +91,10 @@ class FollowingSubscription:
             f'({offer.topic_type}, {offer.qos_profile.reliability.name.lower()})'
             for offer in self._publishers()
         )
-        type_name = self._arguments[0].__name__
+        message_type = self._arguments[0]
+        type_name = f'{message_type.__module__.partition(".")[0]}/msg/{message_type.__name__}'
         return (
-            f'{self.topic} (sensor_msgs/msg/{type_name}, {self.reliability.name.lower()}): '
+            f'{self.topic} ({type_name}, {self.reliability.name.lower()}): '
             f'{f"published by {publishers}" if publishers else "no publisher"}'
         )
 

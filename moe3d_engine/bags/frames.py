@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 from moe3d_engine.bags.bag import open_bag
 from moe3d_engine.bags.bag import Source
-from moe3d_engine.bags.reader import beside_image
 from moe3d_engine.bags.reader import CameraTopics
 from moe3d_engine.bags.reader import choose_camera
 from moe3d_engine.bags.reader import listing
 from moe3d_engine.bags.reader import serialized_stamp_ns
 from moe3d_engine.errors import InputError
-from moe3d_engine.geometry.cameras import rotation_from_quaternion
 from moe3d_engine.geometry.resample import resample_nearest
 from moe3d_engine.intake.images import decode_depth
+from moe3d_engine.intake.measured.points import check_metres
+from moe3d_engine.intake.measured.poses import decode_pose
+from moe3d_engine.intake.messages import beside_image
 from moe3d_engine.intake.messages import CAMERA_INFO
 from moe3d_engine.intake.messages import is_rectified_topic
 from moe3d_engine.intake.messages import Message
@@ -28,8 +29,6 @@ from moe3d_engine.intake.rectification import open_rectifier
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
-
-LIKELY_MILLIMETRES = 100.0  # a median above is no depth in metres that a camera here could see
 
 
 class FrameTopics(NamedTuple):
@@ -169,15 +168,12 @@ def check_depth(source: Source, topics: FrameTopics) -> None:
         if frame.depth is None or frame.info is None:
             continue
         depth = _decode(frame, topics)
-        known = depth[np.isfinite(depth)]
-        if not known.size:
+        if not np.isfinite(depth).any():
             continue
-        if frame.depth.encoding == '32FC1' and np.median(known) > LIKELY_MILLIMETRES:
-            raise InputError(
-                f'The depth on {topics.camera.depth} has a median of {np.median(known):.0f}. '
-                f'32FC1 is metres (REP 118), but this looks like millimetres: divide it by 1000, '
-                f'or write it as 16UC1.'
-            )
+        try:
+            check_metres(frame.depth.encoding, depth)
+        except InputError as error:
+            raise InputError(f'The depth on {topics.camera.depth}: {error}') from error
         frames = frame.image.header.frame_id, frame.depth.header.frame_id
         if all(frames) and frames[0] != frames[1]:
             raise InputError(
@@ -235,15 +231,10 @@ def true_pose(frame: BagFrame) -> Float64Array | None:
     """Return world_from_cam (4, 4) of a frame; None where it is not known."""
     if frame.pose is None:
         return None
-    position, rotation = frame.pose.pose.position, frame.pose.pose.orientation
-    quaternion = np.array([rotation.x, rotation.y, rotation.z, rotation.w])
-    translation = np.array([position.x, position.y, position.z])
-    if not (np.isfinite(quaternion).all() and quaternion.any() and np.isfinite(translation).all()):
+    try:
+        return decode_pose(frame.pose.pose)
+    except InputError:
         return None
-    world_from_cam = np.eye(4)
-    world_from_cam[:3, :3] = rotation_from_quaternion(quaternion)
-    world_from_cam[:3, 3] = translation
-    return world_from_cam
 
 
 def _is_rectified(topics: FrameTopics) -> bool | None:

@@ -15,6 +15,7 @@ from moe3d_engine.bags.bag import BagTopic
 from moe3d_engine.bags.bag import open_bag
 from moe3d_engine.bags.bag import Source
 from moe3d_engine.errors import InputError
+from moe3d_engine.intake.messages import beside_image
 from moe3d_engine.intake.messages import CAMERA_INFO
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.intake.messages import DEPTH_ENCODINGS
@@ -86,11 +87,6 @@ def serialized_stamp_ns(data: bytes) -> int:
 def listing(topics: Mapping[str, BagTopic]) -> str:
     """Return the topics with their types, for a message to people."""
     return ', '.join(f'{name} ({topics[name].type})' for name in sorted(topics)) or 'nothing'
-
-
-def beside_image(image_topic: str, name: str) -> str:
-    """Return the topic of this name in the namespace of an image topic, raw or compressed."""
-    return f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{name}'
 
 
 def choose_camera(

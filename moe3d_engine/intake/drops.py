@@ -61,3 +61,16 @@ class Restart:
 
     reason: RestartReason
     text: str = ''
+
+
+class SideDropReason(Enum):
+    """Why a message of odometry or of reference depth was not used."""
+
+    STALE_STAMP = 'stale_stamp'  # not newer than the one before
+    BAD_POSE = 'bad_pose'  # not finite, a zero quaternion, a negative variance
+    LOST = 'lost'  # odometry itself says that it does not know where it is
+    NO_CAMERA_INFO = 'no_camera_info'  # none of the depth image's stamp came in time
+    QUEUE_FULL = 'queue_full'  # too many bytes of depth images waited for their camera_info
+    BAD_DEPTH = 'bad_depth'  # depth image, its camera_info or cloud cannot be read
+    NO_TRANSFORM = 'no_transform'  # TF does not know where the camera was at an image's stamp
+    NO_EXTRINSICS = 'no_extrinsics'  # nobody says where the sensor sits beside the camera

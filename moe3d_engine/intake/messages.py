@@ -82,3 +82,8 @@ def clean_frame_id(frame_id: str, warn: Warn) -> str:
 def is_rectified_topic(name: str) -> bool:
     """Return whether a topic holds rectified images by image_proc's names (image_rect...)."""
     return _RECTIFIED.search(name) is not None
+
+
+def beside_image(image_topic: str, name: str) -> str:
+    """Return the topic of this name in the namespace of an image topic, raw or compressed."""
+    return f'{image_topic.removesuffix("/compressed").rpartition("/")[0]}/{name}'

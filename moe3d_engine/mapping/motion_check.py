@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import math
 from typing import NamedTuple
 
+import cv2
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.rigid import vector_from_rotation
 from moe3d_engine.scale.motion import EXTRINSICS_RAD
 from moe3d_engine.scale.motion import odometry_std
 from moe3d_engine.types import Float64Array
@@ -161,4 +161,4 @@ def _compare(
 
 def _angle(a_from_b: Float64Array) -> float:
     """Return the angle in rad of a rotation."""
-    return float(np.linalg.norm(vector_from_rotation(a_from_b[:3, :3])))
+    return float(np.linalg.norm(cv2.Rodrigues(a_from_b[:3, :3])[0]))

@@ -105,8 +105,8 @@ class _Ways(NamedTuple):
 
 def _ways(past: Sequence[_Keyframe], now: _Keyframe) -> _Ways:
     """Compare the lengths of all ways that end at `now`."""
-    in_map = now.map_from_cam[:3, 3] - np.array([k.map_from_cam[:3, 3] for k in past])
-    in_world = now.world_from_cam[:3, 3] - np.array([k.world_from_cam[:3, 3] for k in past])
+    in_map = now.map_from_cam[:3, 3] - np.array([k.map_from_cam for k in past])[:, :3, 3]
+    in_world = now.world_from_cam[:3, 3] - np.array([k.world_from_cam for k in past])[:, :3, 3]
     units = np.linalg.norm(in_map, axis=1)
     metres = np.linalg.norm(in_world, axis=1)
     std = np.hypot(now.position_std, [k.position_std for k in past])
@@ -125,5 +125,5 @@ def _angle(first: _Keyframe, last: _Keyframe) -> float:
     by_odometry = (
         first.world_from_cam[:3, :3].T @ (last.world_from_cam - first.world_from_cam)[:3, 3]
     )
-    sine = float(np.linalg.norm(np.cross(by_vision, by_odometry)))
-    return math.atan2(sine, float(by_vision @ by_odometry))
+    lengths = math.hypot(*by_vision) * math.hypot(*by_odometry)
+    return math.acos(min(max(float(by_vision @ by_odometry) / lengths, -1.0), 1.0))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+import math
 from threading import Lock
 
+import cv2
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.rigid import rotation_from_vector
-from moe3d_engine.geometry.rigid import vector_from_rotation
+from moe3d_engine.intake.order import TIME_JUMP_NS
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 KEPT_NS = 10_000_000_000
 MAX_POSES = 20_000
 MAX_GAP_NS = 500_000_000  # between poses that lie farther apart, anything may have happened
-TIME_JUMP_NS = 1_000_000_000  # stamps that go back by more begin a new stream
+_IDENTITY = np.eye(3)
 
 
 class PoseBuffer:
@@ -28,17 +29,10 @@ class PoseBuffer:
 
     Parameters
     ----------
-    base_from_cam : (4, 4), where the camera sits on what odometry moves.
     source : who says the poses, such as `odometry`.
-
-    Raises
-    ------
-    ShapeError
-        If `base_from_cam` is no rigid transform.
     """
 
-    def __init__(self, base_from_cam: Float64Array, source: str = 'odometry') -> None:
-        self._base_from_cam = check_rigid(base_from_cam)
+    def __init__(self, source: str = 'odometry') -> None:
         self._source = source
         self._mutex = Lock()
         self._stamps: list[int] = []  # increasing
@@ -106,12 +100,24 @@ class PoseBuffer:
             before, pose_before = self._stamps[after - 1], self._poses[after - 1]
         return interpolate(pose_before, pose, (stamp_ns - before) / (stamp - before))
 
-    def prior_at(self, stamp_ns: int) -> PosePrior | None:
-        """Return where the camera stood at a stamp; None where odometry does not say it."""
+    def is_due(self, stamp_ns: int) -> bool:
+        """Return whether the pose that a stamp needs has not come yet, but may come soon."""
+        with self._mutex:
+            return bool(self._stamps) and 0 < stamp_ns - self._stamps[-1] <= MAX_GAP_NS
+
+    def prior_at(self, stamp_ns: int, base_from_cam: Float64Array) -> PosePrior | None:
+        """
+        Return where the camera stood at a stamp; None where odometry does not say it.
+
+        Parameters
+        ----------
+        stamp_ns : of the image.
+        base_from_cam : (4, 4), where the camera sits on what odometry moves.
+        """
         world_from_base = self.at(stamp_ns)
         if world_from_base is None:
             return None
-        return PosePrior(invert_rigid(world_from_base @ self._base_from_cam), self._source)
+        return PosePrior(invert_rigid(world_from_base @ base_from_cam), self._source)
 
 
 def interpolate(a_from_b: Float64Array, a_from_c: Float64Array, share: float) -> Float64Array:
@@ -120,10 +126,11 @@ def interpolate(a_from_b: Float64Array, a_from_c: Float64Array, share: float) ->
 
     Positions go along a line, rotations along the shortest arc at constant speed.
     """
-    turn = vector_from_rotation(a_from_b[:3, :3].T @ a_from_c[:3, :3])
-    between = np.eye(4)
-    between[:3, :3] = a_from_b[:3, :3] @ rotation_from_vector(share * turn)
-    between[:3, 3] = (1 - share) * a_from_b[:3, 3] + share * a_from_c[:3, 3]
+    turn, _ = cv2.Rodrigues(a_from_b[:3, :3].T @ a_from_c[:3, :3])
+    part, _ = cv2.Rodrigues(share * turn)
+    between = a_from_b.copy()
+    between[:3, :3] = a_from_b[:3, :3] @ part
+    between[:3, 3] += share * (a_from_c[:3, 3] - a_from_b[:3, 3])
     return between
 
 
@@ -140,11 +147,12 @@ def check_rigid(a_from_b: Float64Array) -> Float64Array:
     if matrix.shape != (4, 4):
         raise ShapeError(f'A pose is a 4x4 matrix; got shape {matrix.shape}.')
     rotation = matrix[:3, :3]
-    if (
-        not np.isfinite(matrix).all()
-        or np.abs(rotation @ rotation.T - np.eye(3)).max() > 1e-3
-        or np.linalg.det(rotation) < 0
-        or np.abs(matrix[3] - (0.0, 0.0, 0.0, 1.0)).max() > 1e-9
-    ):
+    is_rigid = (
+        bool((np.abs(rotation @ rotation.T - _IDENTITY) <= 1e-3).all())
+        and cv2.determinant(rotation) > 0
+        and all(map(math.isfinite, matrix[:3, 3].tolist()))
+        and matrix[3].tolist() == [0.0, 0.0, 0.0, 1.0]
+    )
+    if not is_rigid:
         raise ShapeError(f'A pose is a finite rigid transform; got {matrix.tolist()}.')
     return matrix

@@ -12,6 +12,8 @@ from moe3d_engine.policy import Thresholds
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.window import WindowConfig
+from moe3d_ros.settings.side_inputs import side_inputs_config
+from moe3d_ros.settings.side_inputs import SideInputsConfig
 from moe3d_ros.settings.table import PARAMETERS
 from moe3d_ros.settings.table import ParameterValue
 
@@ -35,6 +37,8 @@ class NodeConfig:
     mono16_bits: int | None
     camera_info_timeout_s: float
     camera_info_latched: bool
+    poses_source: str
+    side_inputs: SideInputsConfig
     backend: str
     weights: str
     threads: int | None
@@ -138,6 +142,8 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         mono16_bits=int(values['input.mono16_bits']) or None,
         camera_info_timeout_s=float(values['camera_info.timeout_s']),
         camera_info_latched=bool(values['camera_info.latched']),
+        poses_source=str(values['poses.source']),
+        side_inputs=side_inputs_config(values),
         backend=str(values['engine.backend']),
         weights=str(values['engine.weights']),
         threads=int(values['engine.threads']) or None,
@@ -157,7 +163,11 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
                 min_agreement=float(values['rejection.min_agreement']) if rejects else 0.0,
                 min_confidence=float(values['rejection.min_confidence']) if rejects else 0.0,
             ),
-            ScaleConfig(str(values['scale.source']), float(values['scale.factor'])),
+            ScaleConfig(
+                source=str(values['scale.source']),
+                factor=float(values['scale.factor']),
+                require_lock=bool(values['scale.require_lock']),
+            ),
         ),
     )
 

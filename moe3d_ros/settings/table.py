@@ -9,6 +9,7 @@ from typing import TypeAlias
 from moe3d_engine.backends.open import BACKEND_NAMES
 from moe3d_engine.policy import DEPTH_MAX_M
 from moe3d_engine.policy import Thresholds
+from moe3d_engine.scale import SCALE_SOURCES
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.window import KEYFRAME_INTERVAL_S
 from moe3d_engine.window import MAX_VIEWS
@@ -71,13 +72,35 @@ PARAMETERS = (
                  'must agree with the depth of a pixel.', (0.0, 1.0), live=True),
     ParameterRow('rejection.min_confidence', _KEEP.min_confidence, 'Boundary confidence that '
                  'a pixel must reach.', (0.0, 1.0), live=True),
-    ParameterRow('scale.source', _SCALE.source, 'Where metres come from: fixed = the '
-                 "network's unit times scale.factor; network = the metres that metric weights "
-                 'have learnt; none = depth is relative and goes out under relative_depth; auto = '
-                 'fixed if scale.factor is not 1, else network for metric weights, else none.',
-                 choices=('auto', 'fixed', 'network', 'none')),
+    ParameterRow('poses.source', 'tracking', 'Where the poses of images come from: tracking = '
+                 'from the images; odometry = from odometry, which the images check; network = '
+                 'from the network, window by window.',
+                 choices=('tracking', 'odometry', 'network')),
+    ParameterRow('poses.odometry_topic', '', 'Topic of nav_msgs/Odometry of the robot, by wheels '
+                 'or another camera; empty = none.'),
+    ParameterRow('poses.odometry_from', 'topic', 'Who tells odometry: topic = '
+                 'poses.odometry_topic; tf = TF, as poses.odometry_frame -> the camera at the '
+                 "image's stamp. Needs tf2_ros.", choices=('topic', 'tf')),
+    ParameterRow('poses.odometry_frame', 'odom', 'Frame of TF in which odometry moves the '
+                 'robot.'),
+    ParameterRow('poses.base_from_camera', '', "Place of the camera's optical frame in the "
+                 "odometry's child frame, as 'x y z qx qy qz qw' in metres; empty = TF knows."),
+    ParameterRow('scale.source', _SCALE.source, 'Where metres come from: odometry = its motion '
+                 'against that of vision; reference_depth = scale.reference_topic against the '
+                 "tracked points; fixed = the network's unit times scale.factor; network = the "
+                 'metres that metric weights have learnt; none = depth is relative and goes out '
+                 'under relative_depth; auto = the first of these that is there, fixed if '
+                 'scale.factor is not 1.', choices=SCALE_SOURCES),
     ParameterRow('scale.factor', _SCALE.factor, 'Metres per unit of the network, for fixed and '
                  'auto.'),
+    ParameterRow('scale.reference_topic', '', 'Topic of a depth image (sensor_msgs/Image; its '
+                 'camera_info is beside it) or of a lidar (PointCloud2), for reference_depth and '
+                 'auto; empty = none.'),
+    ParameterRow('scale.camera_from_reference', '', 'Place of the frame of this depth in the '
+                 "camera's optical frame, as 'x y z qx qy qz qw' in metres; empty = the same "
+                 'frame, or TF knows.'),
+    ParameterRow('scale.require_lock', _SCALE.require_lock, 'Publish nothing in metres before '
+                 'the scale is locked, that is known to 2 %.'),
     ParameterRow('cloud.organized', True, 'true = height x width points, NaN where unknown; '
                  'false = one row of known points.'),
     ParameterRow('tf.publish', False, 'Send the transform tf.odom_frame -> the base (the camera '

@@ -19,7 +19,9 @@ from moe3d_ros.settings.parameters import node_config
 from moe3d_ros.settings.table import ParameterRow
 from moe3d_ros.settings.table import PARAMETERS
 from moe3d_ros.settings.table import parameters_table
+from moe3d_ros.settings.table import ParameterValue
 from moe3d_ros.share import share_file
+import numpy as np
 import rclpy
 from rclpy.context import Context
 from rclpy.parameter import Parameter
@@ -76,6 +78,63 @@ def test_camera_names_that_topics_do_not_allow_are_refused(name: str) -> None:
 def test_value_that_is_no_choice_is_refused(row: ParameterRow) -> None:
     with pytest.raises(ConfigError, match=row.name):
         node_config({**DEFAULTS, row.name: 'nonsense'})
+
+
+@pytest.mark.parametrize(
+    ('changes', 'named'),
+    [
+        ({'poses.source': 'odometry'}, 'poses.odometry_topic'),
+        ({'scale.source': 'odometry'}, 'poses.odometry_topic'),
+        ({'scale.source': 'reference_depth'}, 'scale.reference_topic'),
+        ({'poses.odometry_from': 'tf', 'poses.odometry_topic': 'odom'}, 'which one holds'),
+        ({'poses.odometry_from': 'tf', 'poses.base_from_camera': '0 0 0 0 0 0 1'}, 'leave'),
+        ({'poses.odometry_from': 'tf', 'tf.publish': True}, 'would hear itself'),
+        ({'poses.odometry_frame': '/odom'}, 'leading slash'),
+        (
+            {'poses.source': 'network', 'scale.source': 'odometry', 'poses.odometry_topic': 'o'},
+            'set it to tracking or odometry',
+        ),
+    ],
+)
+def test_what_is_asked_for_without_its_input_is_refused(
+    changes: dict[str, ParameterValue], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        node_config({**DEFAULTS, **changes})
+
+
+@pytest.mark.parametrize('name', ['poses.base_from_camera', 'scale.camera_from_reference'])
+@pytest.mark.parametrize(
+    'text', ['1 2 3', '0 0 0 0 0 0', '0 0 0 0 0 0 0', 'a b c d e f g', 'nan 0 0 0 0 0 1']
+)
+def test_place_of_a_sensor_that_is_none_is_refused(name: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=f'{name} is .x y z qx qy qz qw'):
+        node_config({**DEFAULTS, name: text})
+
+
+def test_place_of_a_sensor_becomes_its_transform() -> None:
+    values = {**DEFAULTS, 'poses.base_from_camera': '1, 2, 3, 0, 0, 1, 1'}
+    base_from_camera = node_config(values).side_inputs.base_from_camera
+
+    assert base_from_camera is not None
+    expected = [[0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
+    np.testing.assert_allclose(base_from_camera, expected, atol=1e-12)
+
+
+def test_no_input_beside_the_images_is_the_default() -> None:
+    side = node_config(DEFAULTS).side_inputs
+
+    assert not side.has_odometry
+    assert not side.reference_topic
+    assert side.base_from_camera is None
+    assert side.camera_from_reference is None
+
+
+def test_scale_and_its_lock_reach_the_session() -> None:
+    changes = {'scale.source': 'reference_depth', 'scale.reference_topic': 'depth/image_rect'}
+    scale = node_config({**DEFAULTS, **changes, 'scale.require_lock': True}).session.scale
+
+    assert (scale.source, scale.require_lock) == ('reference_depth', True)
 
 
 def test_declared_parameters_describe_themselves(ros_context: Context) -> None:

@@ -29,6 +29,7 @@ VOCABULARY = {
     'moe3d_engine/intake/encodings.py',
     'moe3d_engine/intake/improbable.py',
     'moe3d_engine/intake/messages.py',
+    'moe3d_engine/scale/config.py',
     'moe3d_ros/outputs/diagnostics.py',
 }
 

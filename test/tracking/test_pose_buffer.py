@@ -23,10 +23,6 @@ def pose_at(x: float, rotvec: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> F
     return matrix
 
 
-def make_buffer(base_from_cam: Float64Array | None = None) -> PoseBuffer:
-    return PoseBuffer(np.eye(4) if base_from_cam is None else base_from_cam)
-
-
 def test_poses_are_interpolated_between_their_neighbours() -> None:
     rng = np.random.default_rng(0)
     for angle in (1e-9, 1e-3, 0.5, 3.1):
@@ -45,7 +41,7 @@ def test_poses_are_interpolated_between_their_neighbours() -> None:
 
 
 def test_nothing_is_said_outside_of_what_is_known() -> None:
-    buffer = make_buffer()
+    buffer = PoseBuffer()
     assert buffer.at(0) is None
     for k in (100, 200):
         buffer.add(k * MS, pose_at(k))
@@ -56,7 +52,7 @@ def test_nothing_is_said_outside_of_what_is_known() -> None:
 
 
 def test_nothing_is_said_within_a_long_gap() -> None:
-    buffer = make_buffer()
+    buffer = PoseBuffer()
     for k in (0, 100, 700, 800):
         buffer.add(k * MS, pose_at(k))
 
@@ -65,21 +61,21 @@ def test_nothing_is_said_within_a_long_gap() -> None:
 
 def test_the_cameras_pose_goes_through_the_extrinsics() -> None:
     base_from_cam = pose_at(0.2, (-np.pi / 2, 0.0, 0.0))
-    buffer = make_buffer(base_from_cam)
+    buffer = PoseBuffer()
     buffer.add(0, pose_at(0.0))
     buffer.add(100 * MS, pose_at(1.0, (0.0, 0.0, 0.4)))
 
-    prior = buffer.prior_at(50 * MS)
+    prior = buffer.prior_at(50 * MS, base_from_cam)
 
     assert prior is not None
     assert prior.source == 'odometry'
     expected = np.linalg.inv(pose_at(0.5, (0.0, 0.0, 0.2)) @ base_from_cam)
     np.testing.assert_allclose(prior.cam_from_world, expected, atol=1e-12)
-    assert buffer.prior_at(200 * MS) is None
+    assert buffer.prior_at(200 * MS, base_from_cam) is None
 
 
 def test_stamps_that_go_back_by_more_than_a_second_begin_anew() -> None:
-    buffer = make_buffer()
+    buffer = PoseBuffer()
     for k in (5000, 5100, 0, 100):
         buffer.add(k * MS, pose_at(k))
 
@@ -91,7 +87,7 @@ def test_stamps_that_go_back_by_more_than_a_second_begin_anew() -> None:
 
 @pytest.mark.parametrize('stamp_ms', [100, 0])
 def test_a_pose_that_is_not_newer_is_refused(stamp_ms: int) -> None:
-    buffer = make_buffer()
+    buffer = PoseBuffer()
     buffer.add(100 * MS, pose_at(0.0))
 
     with pytest.raises(InputError, match='before the last one'):
@@ -105,13 +101,11 @@ def test_a_pose_that_is_not_newer_is_refused(stamp_ms: int) -> None:
 )  # fmt: skip
 def test_what_is_no_pose_is_refused(matrix: Float64Array) -> None:
     with pytest.raises(ShapeError):
-        make_buffer().add(0, matrix)
-    with pytest.raises(ShapeError):
-        make_buffer(matrix)
+        PoseBuffer().add(0, matrix)
 
 
 def test_memory_is_bounded_by_time_and_number() -> None:
-    slow, fast = make_buffer(), make_buffer()
+    slow, fast = PoseBuffer(), PoseBuffer()
     for k in range(300):
         slow.add(k * 100 * MS, pose_at(k))
     for k in range(MAX_POSES + 50):
@@ -122,8 +116,17 @@ def test_memory_is_bounded_by_time_and_number() -> None:
 
 
 def test_a_buffer_that_is_cleared_knows_nothing() -> None:
-    buffer = make_buffer()
+    buffer = PoseBuffer()
     buffer.add(0, np.eye(4))
     buffer.clear()
 
     assert buffer.at(0) is None
+
+
+def test_a_pose_is_due_only_while_odometry_may_still_bring_it() -> None:
+    buffer = PoseBuffer()
+    assert not buffer.is_due(0)
+
+    buffer.add(1000 * MS, np.eye(4))
+
+    assert [buffer.is_due(k * MS) for k in (900, 1000, 1001, 1500, 1501)] == [0, 0, 1, 1, 0]
