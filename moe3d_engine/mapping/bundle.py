@@ -100,7 +100,7 @@ def adjust(bundle: Bundle, iterations: int = 8, tolerance: float = 1e-4) -> floa
     damping, linear = 1e-4, _linearize(bundle)
     for _ in range(iterations):
         cameras, points = bundle.cam_from_map, bundle.points
-        step_cameras, step_points = _solve(linear, damping, bundle.fixed)
+        step_cameras, step_points = _solve(bundle, linear, damping)
         bundle.cam_from_map = moved(cameras, step_cameras)
         bundle.points = points + step_points
         trial = _linearize(bundle)
@@ -154,8 +154,6 @@ def _linearize(bundle: Bundle) -> _Linear:
     coupling = np.zeros((num_points, num_cameras, 6, 3))
     coupling[bundle.point, bundle.camera] = np.einsum('mki,mkj->mij', by_camera, by_point)
     cost += _add_motions(bundle, hessian, gradient)
-    if bundle.keep_length:
-        _hold_length(bundle, hessian)
     return _Linear(
         cost, hessian, gradient, point_hessian, point_gradient,
         coupling.reshape(num_points, 6 * num_cameras, 3),
@@ -228,22 +226,21 @@ def _add_motions(bundle: Bundle, hessian: Float64Array, gradient: Float64Array) 
     return cost
 
 
-def _hold_length(bundle: Bundle, hessian: Float64Array) -> None:
-    """Let the second camera not move along the line to the first one."""
+def _length_direction(bundle: Bundle) -> Float64Array:
+    """Return the unit step (6 C,) that moves the second camera along the line to the first one."""
     centers = [-pose[:3, :3].T @ pose[:3, 3] for pose in bundle.cam_from_map[:2]]
-    line = centers[1] - centers[0]
-    direction = bundle.cam_from_map[1, :3, :3] @ line / max(float(np.linalg.norm(line)), 1e-12)
-    hessian[6:9, 6:9] += (
-        1e9 * max(1.0, float(np.trace(hessian[6:9, 6:9]))) * np.outer(direction, direction)
-    )
+    direction = bundle.cam_from_map[1, :3, :3] @ (centers[1] - centers[0])
+    step = np.zeros(6 * len(bundle.cam_from_map))
+    step[6:9] = direction / max(float(np.linalg.norm(direction)), 1e-12)
+    return step
 
 
-def _solve(linear: _Linear, damping: float, fixed: int) -> tuple[Float64Array, Float64Array]:
+def _solve(bundle: Bundle, linear: _Linear, damping: float) -> tuple[Float64Array, Float64Array]:
     """Return the steps (C, 6) of the cameras and (P, 3) of the points."""
     diagonal = np.einsum('pii->pi', linear.point_hessian)
     added = damping * diagonal + 1e-9 * np.maximum(diagonal.max(), 1.0)
     inverse = np.linalg.inv(linear.point_hessian + added[:, :, None] * np.eye(3))
-    free = slice(6 * fixed, None)
+    free = slice(6 * bundle.fixed, None)
     coupling = linear.coupling[:, free]
     weighted = coupling @ inverse  # (P, 6 F, 3)
     num_free = coupling.shape[1]
@@ -252,6 +249,12 @@ def _solve(linear: _Linear, damping: float, fixed: int) -> tuple[Float64Array, F
     schur[np.diag_indices(num_free)] += damping * np.diag(schur) + 1e-9
     schur -= flat @ coupling.transpose(1, 0, 2).reshape(num_free, -1).T
     right = linear.camera_gradient[free] - flat @ linear.point_gradient.reshape(-1)
+    if bundle.keep_length:
+        held = _length_direction(bundle)[free]
+        others = np.eye(num_free) - np.outer(held, held)
+        weight = float(np.mean(np.diag(schur)))
+        schur = others @ schur @ others + weight * np.outer(held, held)
+        right = others @ right
     step = np.zeros(linear.camera_gradient.shape)
     if num_free:
         step[free] = -np.linalg.lstsq(schur, right, rcond=None)[0]
