@@ -88,7 +88,7 @@ class StreamTracker:
         if self._given is not None:
             pose = self._given.follow(view, pose)
         self._newest_ns = view.stamp_ns
-        known = pose.status is not TrackingStatus.LOST
+        known = pose.status is TrackingStatus.TRACKING
         prior = PosePrior(pose.cam_from_odom, TRACKED) if known else None
         return TrackedView(replace(view, pose=prior), pose)
 
