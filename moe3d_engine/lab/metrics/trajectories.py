@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.rigid import vector_from_rotation
 from moe3d_engine.types import Float64Array
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 # Quantiles of the chi-square with the 6 degrees of freedom of a pose.
 NEES_BAND = (1.2373, 14.4494)  # 2.5 % and 97.5 %: outside, a covariance is too large or too small
@@ -64,7 +64,7 @@ def pose_errors(odom_from_cam: Float64Array, true_odom_from_cam: Float64Array) -
     _check_poses(odom_from_cam, true_odom_from_cam)
     translation = odom_from_cam[:, :3, 3] - true_odom_from_cam[:, :3, 3]
     rotation = odom_from_cam[:, :3, :3] @ np.swapaxes(true_odom_from_cam[:, :3, :3], 1, 2)
-    return np.hstack([translation, Rotation.from_matrix(rotation).as_rotvec()])
+    return np.hstack([translation, vector_from_rotation(rotation)])
 
 
 def normalized_errors(errors: Float64Array, covariance: Float64Array) -> Float64Array:

@@ -1,0 +1,163 @@
+"""Trackers over the images of a bag: several runs that differ in odometry and grain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from time import process_time
+from typing import Protocol
+
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.lab.metrics.tracking import Track
+from moe3d_engine.lab.metrics.tracking import track_of
+from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
+from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
+from moe3d_engine.tracking.types import TrackedPose
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import PosePrior
+from moe3d_engine.types import UInt8Array
+from moe3d_engine.types import View
+from moe3d_engine.types import ViewResult
+import numpy as np
+
+GRAIN = 1.0  # grey levels; standard deviation of the noise that tells one run from another
+
+
+class PoseTracker(Protocol):
+    """What is judged; see `moe3d_engine.tracking`."""
+
+    def track(self, view: View) -> TrackedPose:
+        """Return the pose of an image; `view.pose` is the odometry's, if there is one."""
+
+    def add_depth(self, result: ViewResult) -> object:
+        """Take the network's depth of an image that has been tracked."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingOptions:
+    """
+    How tracking is judged.
+
+    Parameters
+    ----------
+    runs : the first sees the images as they are; each further one sees noise of one grey level on
+        them, and another odometry if that is simulated.
+    odometry : errors of an odometry that is made from the true poses; None = no odometry.
+    reference_depth : whether the bag's depth is given as a source of metres.
+
+    Raises
+    ------
+    ConfigError
+        If there is no run.
+    """
+
+    runs: int = 1
+    odometry: OdometryErrors | None = None
+    reference_depth: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the number once."""
+        if self.runs < 1:
+            raise ConfigError(f'--runs is at least 1; got {self.runs}.')
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """A tracker with what it has said."""
+
+    tracker: PoseTracker
+    odometry: SimulatedOdometry | None
+    grain: np.random.Generator | None
+    poses: list[TrackedPose] = field(default_factory=list)
+    truth: list[Float64Array | None] = field(default_factory=list)
+    view: View | None = None  # the newest
+    cpu_ms: dict[str, list[float]] = field(
+        default_factory=lambda: {'track': [], 'keyframe': [], 'depth': []}
+    )
+
+    def track(self, view: View, true_pose: Float64Array | None) -> None:
+        """Track an image as this run sees it."""
+        prior = None
+        if self.odometry is not None and true_pose is not None:
+            prior = PosePrior(invert_rigid(self.odometry.follow(true_pose)), 'odometry')
+        image = view.image if self.grain is None else _with_grain(view.image, self.grain)
+        self.view = replace(view, image=image, pose=prior)
+        start_s = process_time()
+        pose = self.tracker.track(self.view)
+        used_ms = 1e3 * (process_time() - start_s)
+        self.cpu_ms['keyframe' if pose.is_keyframe else 'track'].append(used_ms)
+        self.poses.append(pose)
+        self.truth.append(true_pose)
+
+    def add_depth(self, result: ViewResult) -> None:
+        """Hand the depth of the newest image over."""
+        assert self.view is not None
+        start_s = process_time()
+        self.tracker.add_depth(result._replace(view=self.view))
+        self.cpu_ms['depth'].append(1e3 * (process_time() - start_s))
+
+
+class TrackingJudge:
+    """
+    Gives each image to a tracker per run and compares their poses with the truth.
+
+    Parameters
+    ----------
+    open_tracker : makes a tracker; the keyframes of one that is judged are worked on before
+        `track` returns, so that figures repeat and their CPU time is counted.
+    options : how many, and what they are told besides.
+    """
+
+    def __init__(self, open_tracker: Callable[[], PoseTracker], options: TrackingOptions) -> None:
+        errors = options.odometry
+        self._runs = [
+            _Run(
+                open_tracker(),
+                None if errors is None else SimulatedOdometry(errors, seed),
+                np.random.default_rng(seed) if seed else None,
+            )
+            for seed in range(options.runs)
+        ]
+
+    def track(self, view: View, true_pose: Float64Array | None) -> None:
+        """
+        Track an image in each run.
+
+        Parameters
+        ----------
+        view : the next image.
+        true_pose : its world_from_cam (4, 4); None = not known.
+        """
+        for run in self._runs:
+            run.track(view, true_pose)
+
+    def add_depth(self, result: ViewResult) -> None:
+        """Hand the network's depth of the image that was tracked last to each run."""
+        for run in self._runs:
+            run.add_depth(result)
+
+    def tracks(self) -> list[Track]:
+        """Return the poses of each run with their truth; empty if no image was tracked."""
+        return [track_of(run.poses, run.truth) for run in self._runs if run.poses]
+
+    def cpu_figures(self) -> dict[str, float]:
+        """Return the CPU time of an image in ms, threads of the process included, of all runs."""
+        used = {
+            name: [value for run in self._runs for value in run.cpu_ms[name]]
+            for name in ('track', 'keyframe', 'depth')
+        }
+        figures = {
+            f'{name}_cpu_ms': float(np.median(values)) for name, values in used.items() if values
+        }
+        if used['track']:
+            figures['track_cpu_p95_ms'] = float(np.percentile(used['track'], 95))
+        return figures
+
+
+def _with_grain(image: UInt8Array, grain: np.random.Generator) -> UInt8Array:
+    """Return an image with the noise of a sensor."""
+    noisy = image + GRAIN * grain.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)

@@ -1,0 +1,154 @@
+"""Trackers are judged by what they say of the images that they were given, run by run."""
+
+from __future__ import annotations
+
+from moe3d_engine.errors import ConfigError
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.rigid import rotation_from_vector
+import numpy as np
+import pytest
+
+pytest.importorskip('scipy')
+pytest.importorskip('evo')
+
+from moe3d_engine.lab.metrics.tracking import tracking_figures
+from moe3d_engine.lab.reports.facts import FACTS
+from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
+from moe3d_engine.lab.runs.tracking_run import TrackingJudge
+from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+from moe3d_engine.tracking.types import TrackedPose
+from moe3d_engine.tracking.types import TrackingStatus
+from moe3d_engine.types import Scale
+from moe3d_engine.types import View
+from moe3d_engine.types import ViewResult
+
+HW = (24, 32)
+K = np.array([[30.0, 0, 15.5], [0, 30.0, 11.5], [0, 0, 1]])
+NUM_FRAMES = 40
+
+
+def true_pose(number: int) -> np.ndarray:
+    """Return world_from_cam of a camera that walks round a table."""
+    angle = 2 * np.pi * number / NUM_FRAMES
+    pose = np.eye(4)
+    pose[:3, :3] = rotation_from_vector([0, angle, 0])
+    pose[:3, 3] = -np.cos(angle), 0.1 * np.sin(2 * angle), np.sin(angle)
+    return pose
+
+
+class Follower:
+    """Believes its odometry and calls what lacks one lost; every fourth image is a keyframe."""
+
+    def __init__(self) -> None:
+        self.views: list[View] = []
+        self.depths: list[ViewResult] = []
+
+    def track(self, view: View) -> TrackedPose:
+        self.views.append(view)
+        known = view.pose is not None
+        return TrackedPose(
+            view.stamp_ns, view.camera, view.frame_id,
+            TrackingStatus.TRACKING if known else TrackingStatus.LOST,
+            view.pose.cam_from_world if known else np.eye(4),
+            1e-4 * np.eye(6), np.zeros(6), np.eye(6),
+            Scale(1.0, 0.01, 'odometry', metric=True), is_keyframe=len(self.views) % 4 == 1,
+        )  # fmt: skip
+
+    def add_depth(self, result: ViewResult) -> None:
+        self.depths.append(result)
+
+
+def judged(options: TrackingOptions, without: int = -1) -> tuple[TrackingJudge, list[Follower]]:
+    """Judge followers of a walk on which the true pose of one image is missing."""
+    followers: list[Follower] = []
+
+    def open_tracker() -> Follower:
+        followers.append(Follower())
+        return followers[-1]
+
+    judge = TrackingJudge(open_tracker, options)
+    gray = np.full((*HW, 3), 128, np.uint8)
+    ones = np.ones(HW, np.float32)
+    for number in range(NUM_FRAMES):
+        view = View(gray, K, 100_000_000 * (number + 1))
+        judge.track(view, None if number == without else true_pose(number))
+        judge.add_depth(ViewResult(view, gray, K, ones, ones, ones, np.eye(4)))
+    return judge, followers
+
+
+def test_odometry_reaches_the_tracker_in_a_frame_of_its_own() -> None:
+    judge, (follower,) = judged(TrackingOptions(odometry=OdometryErrors(0.0, 0.0)))
+
+    assert all(view.pose is not None for view in follower.views)
+    assert follower.views[0].pose is not None
+    np.testing.assert_array_equal(follower.views[0].pose.cam_from_world, np.eye(4))
+    assert follower.views[0].pose.source == 'odometry'
+    figures = tracking_figures(judge.tracks()[0])
+    assert figures['ate_se3_percent'] == pytest.approx(0.0, abs=1e-6)
+    assert figures['lost'] == 0.0
+
+
+def test_without_odometry_the_tracker_is_told_no_pose() -> None:
+    judge, (follower,) = judged(TrackingOptions())
+
+    assert all(view.pose is None for view in follower.views)
+    assert tracking_figures(judge.tracks()[0])['lost'] == 1.0
+
+
+def test_image_without_true_pose_has_no_odometry_and_is_left_out_of_the_errors() -> None:
+    judge, (follower,) = judged(TrackingOptions(odometry=OdometryErrors(0.0, 0.0)), without=7)
+
+    assert [number for number, view in enumerate(follower.views) if view.pose is None] == [7]
+    (track,) = judge.tracks()
+    assert len(track.stamps_ns) == NUM_FRAMES
+    assert np.count_nonzero(track.known) == NUM_FRAMES - 1
+    assert tracking_figures(track)['ate_se3_percent'] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_runs_differ_in_odometry_and_grain_and_repeat() -> None:
+    options = TrackingOptions(runs=3, odometry=OdometryErrors())
+
+    (judge, followers), (again, _) = judged(options), judged(options)
+
+    tracks = judge.tracks()
+    errors = [tracking_figures(track)['ate_se3_percent'] for track in tracks]
+    assert len({*errors}) == 3
+    assert errors == [tracking_figures(track)['ate_se3_percent'] for track in again.tracks()]
+    first, *others = (follower.views[0].image.astype(float) for follower in followers)
+    assert np.ptp(first) == 0.0
+    for grainy in others:
+        assert np.std(grainy) == pytest.approx(1.0, rel=0.1)
+    assert np.abs(others[0] - others[1]).max() > 0
+
+
+def test_each_run_gets_the_depth_of_the_image_that_it_has_seen() -> None:
+    _, followers = judged(TrackingOptions(runs=2))
+
+    for follower in followers:
+        assert [depth.view for depth in follower.depths] == follower.views
+
+
+def test_time_of_keyframes_is_told_apart() -> None:
+    judge, _ = judged(TrackingOptions())
+
+    figures = judge.cpu_figures()
+
+    assert set(figures) == {
+        'track_cpu_ms', 'track_cpu_p95_ms', 'keyframe_cpu_ms', 'depth_cpu_ms',
+    }  # fmt: skip
+    assert set(figures) <= set(FACTS)
+    assert all(value >= 0 for value in figures.values())
+
+
+def test_pose_of_the_first_camera_is_where_both_paths_begin() -> None:
+    judge, _ = judged(TrackingOptions(odometry=OdometryErrors(0.0, 0.0)))
+
+    (track,) = judge.tracks()
+
+    expected = invert_rigid(true_pose(0)) @ true_pose(NUM_FRAMES - 1)
+    np.testing.assert_allclose(track.odom_from_cam[-1], expected, atol=1e-9)
+
+
+def test_no_run_is_refused() -> None:
+    with pytest.raises(ConfigError, match='--runs is at least 1; got 0'):
+        TrackingOptions(runs=0)
