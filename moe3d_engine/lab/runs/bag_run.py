@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
+from functools import partial
 from itertools import islice
 import logging
 from pathlib import Path
@@ -30,9 +32,12 @@ from moe3d_engine.bags.frames import true_pose
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DroppedFrameError
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.intake.messages import is_rectified_topic
+from moe3d_engine.lab.metrics.tracking import Track
+from moe3d_engine.lab.metrics.tracking import tracking_figures
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
@@ -40,10 +45,14 @@ from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
 from moe3d_engine.lab.runs.bag_map import MapJudge
 from moe3d_engine.lab.runs.frame_judge import FrameJudge
+from moe3d_engine.lab.runs.tracking_run import open_tracker
+from moe3d_engine.lab.runs.tracking_run import TrackingJudge
+from moe3d_engine.lab.runs.tracking_run import TrackingOptions
 from moe3d_engine.lab.runs.versions import versions
 from moe3d_engine.lab.runs.worst_frames import frame_picture
 from moe3d_engine.lab.runs.worst_frames import WorstFrames
 from moe3d_engine.network import Engine
+from moe3d_engine.network import timed
 from moe3d_engine.policy import DEPTH_MAX_M
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import Session
@@ -75,6 +84,7 @@ class BagRunOptions:
     session : window, thresholds and the source of metres.
     baselines : whether the classic filters are judged beside.
     all_metrics : see WindowTruth.
+    tracking : how tracked poses are judged, where the bag has true ones; None = not at all.
     """
 
     bag: Path
@@ -92,15 +102,17 @@ class BagRunOptions:
     )
     baselines: bool = True
     all_metrics: bool = False
+    tracking: TrackingOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BagRun:
-    """A record with what a report shows of it; the worst frames first."""
+    """A record with what a report shows of it: worst frames first, tracked poses of each run."""
 
     record: EvaluationRecord
     pictures: list[FramePicture]
     cloud: CloudPicture | None
+    tracks: Sequence[Track] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,6 +206,11 @@ class _BagJudge:
             all_metrics=options.all_metrics,
         )
         self._map = MapJudge()
+        self._tracking: TrackingJudge | None = None
+        if options.tracking is not None and topics.pose is not None:
+            self._tracking = TrackingJudge(
+                partial(open_tracker, options.session, engine.spec), options.tracking
+            )
         self._stages_ms: dict[str, list[float]] = {}
         self._shown = WorstFrames()
         self._without = {'truth': 0, 'pose': 0}
@@ -209,7 +226,7 @@ class _BagJudge:
                 DropReason.NO_CAMERA_INFO, frame.stamp_ns, 'none has its stamp.'
             )
         else:
-            result = self._session.push_frame(self._camera, frame.image, frame.info)
+            result = self._reconstruct(frame)
         if isinstance(result, Drop):
             self.frames.append(FrameRecord(key, dropped=result.reason.value))
             self._reasons.setdefault(result.reason.value, result.text)
@@ -226,6 +243,23 @@ class _BagJudge:
         picture = frame_picture(key, result, truth, methods[PUBLISHED])
         self._shown.add(picture, result.intrinsics[0])
         return FrameOutcome(result, truth)
+
+    def _reconstruct(self, frame: BagFrame) -> Reconstruction | Drop:
+        """Track an image, then reconstruct the window that it completes."""
+        timings_ms: dict[str, float] = {}
+        try:
+            with timed(timings_ms, 'rectify'):
+                view = self._camera.view_of(frame.image, frame.info)
+        except DroppedFrameError as error:
+            return Drop(error.reason, frame.stamp_ns, str(error))
+        if self._tracking is not None:
+            self._tracking.track(view, true_pose(frame))
+        result = self._session.push((view,))
+        if isinstance(result, Reconstruction):
+            result.timings_ms.update(timings_ms)
+            if self._tracking is not None:
+                self._tracking.add_depth(result.results[0])
+        return result
 
     def add_missing(self, expected: int, damaged: int) -> None:
         """Count the expected images that have not come: damaged messages, then lost ones."""
@@ -256,16 +290,23 @@ class _BagJudge:
         diagram = self._judge.reliability()
         if diagram is not None:
             sequence['ece'] = diagram.expected_calibration_error
+        tracks = [] if self._tracking is None else self._tracking.tracks()
         times = self._stages_ms | self._judge.milliseconds
+        timings: dict[str, Any] = {
+            'median_ms': {name: float(np.median(values)) for name, values in times.items()}
+        }
+        if self._tracking is not None:
+            timings['tracking'] = self._tracking.cpu_figures()
         record = EvaluationRecord(
             'bag-offline',
             configuration,
             tuple(self.frames),
             sequence,
             {} if diagram is None else diagram.bins,
-            {'median_ms': {name: float(np.median(values)) for name, values in times.items()}},
+            timings,
+            tuple(tracking_figures(track) for track in tracks),
         )
-        return BagRun(record, self._shown.pictures(), self._shown.cloud)
+        return BagRun(record, self._shown.pictures(), self._shown.cloud, tracks)
 
     def _truth(self, frame: BagFrame, result: Reconstruction) -> Float32Array | None:
         """Return the true depth; None where it cannot be used."""
@@ -292,6 +333,7 @@ def _configuration(options: BagRunOptions, topics: FrameTopics) -> dict[str, Any
         'weights_sha256': {role: file.sha256 for role, file in card.files.items()},
         'threads': options.threads,
         'settings': asdict(options.session),
+        **({} if options.tracking is None else {'tracking': asdict(options.tracking)}),
         'versions': versions(),
     }  # fmt: skip
 

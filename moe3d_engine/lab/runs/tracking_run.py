@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from pathlib import Path
 from time import process_time
 from typing import Protocol
 
+from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.lab.datasets.sequences.tum import write_trajectory
 from moe3d_engine.lab.metrics.tracking import Track
 from moe3d_engine.lab.metrics.tracking import track_of
+from moe3d_engine.lab.metrics.trajectories import truth_in_odom
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
+from moe3d_engine.session import SessionConfig
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
@@ -62,6 +68,11 @@ class TrackingOptions:
         """Check the number once."""
         if self.runs < 1:
             raise ConfigError(f'--runs is at least 1; got {self.runs}.')
+
+
+def open_tracker(config: SessionConfig, spec: NetworkSpec) -> PoseTracker:
+    """Return the tracker that a session of this configuration has."""
+    raise NotImplementedError
 
 
 @dataclass(slots=True, eq=False)
@@ -155,6 +166,20 @@ class TrackingJudge:
         if used['track']:
             figures['track_cpu_p95_ms'] = float(np.percentile(used['track'], 95))
         return figures
+
+
+def write_tracks(folder: Path, tracks: Sequence[Track]) -> None:
+    """
+    Write the trajectory of each run, `trajectory-0.tum` and so on, and the true one, `truth.tum`.
+
+    All are odom_from_cam, in TUM's format; the truth is placed where the first run begins.
+    """
+    for number, track in enumerate(tracks):
+        write_trajectory(folder / f'trajectory-{number}.tum', track.stamps_ns, track.odom_from_cam)
+    if tracks and tracks[0].known.any():
+        first, known = tracks[0], tracks[0].known
+        true = truth_in_odom(first.odom_from_cam[known], first.world_from_cam[known])
+        write_trajectory(folder / 'truth.tum', first.stamps_ns[known], true)
 
 
 def _with_grain(image: UInt8Array, grain: np.random.Generator) -> UInt8Array:

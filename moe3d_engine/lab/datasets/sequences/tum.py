@@ -116,6 +116,6 @@ def write_trajectory(
     lines = ['# timestamp tx ty tz qx qy qz qw']
     for stamp_ns, pose, quaternion in zip(stamps_ns, world_from_cam, quaternions, strict=True):
         sec, nanosec = divmod(int(stamp_ns), 1_000_000_000)
-        numbers = ' '.join(f'{value:.9f}' for value in (*pose[:3, 3], *quaternion))
+        numbers = ' '.join(f'{value + 0.0:.9f}' for value in (*pose[:3, 3], *quaternion))
         lines.append(f'{sec}.{nanosec:09d} {numbers}')
     path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
