@@ -152,7 +152,12 @@ def summarize(record: EvaluationRecord) -> dict[str, object]:
     from moe3d_engine.lab.reports.record import without_nan
 
     summary: dict[str, object] = without_nan(
-        {'counts': record.counts(), 'summary': record.summary(), 'sequence': record.sequence}
+        {
+            'counts': record.counts(),
+            'summary': record.summary(),
+            'sequence': record.sequence,
+            'tracking': {name: s._asdict() for name, s in record.tracking_spread().items()},
+        }
     )
     return summary
 
