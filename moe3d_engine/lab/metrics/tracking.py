@@ -47,6 +47,7 @@ class Track:
     covariance : (N, 6, 6) of odom_from_cam, see TrackedPose.
     world_from_cam : (N, 4, 4) the true poses, NaN where one is not known.
     scale_std : (N,) published standard deviation of log scale; inf = nobody has measured it.
+    scale_locked : (N,) bool, whether the scale was locked.
     metric : whether all of it is in metres.
     starting, lost : (N,) bool, the status.
     """
@@ -56,6 +57,7 @@ class Track:
     covariance: Float64Array
     world_from_cam: Float64Array
     scale_std: Float64Array
+    scale_locked: NDArray[np.bool_]
     metric: bool
     starting: NDArray[np.bool_]
     lost: NDArray[np.bool_]
@@ -103,6 +105,7 @@ def track_of(poses: Sequence[TrackedPose], truth: Sequence[Float64Array | None])
         np.stack([pose.covariance for pose in poses]),
         np.stack([unknown if pose is None else pose for pose in truth]),
         np.array([pose.scale.std for pose in poses], np.float64),
+        np.array([pose.scale.locked for pose in poses]),
         all(pose.scale.metric for pose in poses),
         np.array([pose.status is TrackingStatus.STARTING for pose in poses]),
         np.array([pose.status is TrackingStatus.LOST for pose in poses]),
@@ -148,6 +151,7 @@ def tracking_figures(track: Track) -> dict[str, float]:
     )
     if track.metric:
         errors = track_errors(track)
+        figures['scale_locked'] = float(track.scale_locked.mean())
         figures |= _scale_figures(errors) | _honesty_figures(errors, track.lost[known])
     return figures
 

@@ -116,6 +116,7 @@ FACTS: Mapping[str, Facts] = {
     'scale_covered': Facts(
         'scale covered', +1, '', 'share of frames whose scale error is within 2 published stds'
     ),
+    'scale_locked': Facts('scale locked', +1, '', 'share of frames whose scale is locked'),
     'nees_median': Facts(
         'NEES', 0, '', 'median normalised error squared of poses, 5.3 where covariances are honest'
     ),

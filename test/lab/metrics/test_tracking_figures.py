@@ -49,7 +49,7 @@ def tracked(
         TrackedPose(
             100_000_000 * number, 'camera', 'cam', TrackingStatus.TRACKING, invert_rigid(pose),
             np.diag((times * STD) ** 2), np.zeros(6), np.eye(6),
-            Scale(1.0, scale_std, 'network', metric=True),
+            Scale(1.0, scale_std, 'network', metric=True, state='locked'),
         )
         for number, pose in enumerate(odom_from_cam)
     ]  # fmt: skip
@@ -71,6 +71,7 @@ def test_honest_tracking_has_small_errors_and_is_in_the_band(rng: np.random.Gene
     assert figures['nees_in_band'] > 0.85
     assert figures['nees_median'] == pytest.approx(5.35, rel=0.25)
     assert figures['scale_covered'] > 0.9
+    assert figures['scale_locked'] == 1.0
     assert figures['lost'] == figures['starting'] == figures['undetected'] == 0.0
     assert set(figures) <= set(FACTS)
 

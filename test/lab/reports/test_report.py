@@ -116,7 +116,7 @@ def example_track(*, metric: bool = True, known: int = 30) -> Track:
     world_from_cam[known:] = np.nan
     return Track(
         100_000_000 * np.arange(30), odom_from_cam, np.tile(1e-3 * np.eye(6), (30, 1, 1)),
-        world_from_cam, np.full(30, 0.05 if metric else np.inf), metric,
+        world_from_cam, np.full(30, 0.05 if metric else np.inf), np.ones(30, bool), metric,
         np.zeros(30, bool), np.arange(30) >= 25,
     )  # fmt: skip
 

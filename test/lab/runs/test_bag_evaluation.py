@@ -162,7 +162,8 @@ class Follower:
         pose = np.eye(4) if view.pose is None else view.pose.cam_from_world
         return TrackedPose(
             view.stamp_ns, view.camera, view.frame_id, TrackingStatus.TRACKING, pose,
-            1e-4 * np.eye(6), np.zeros(6), np.eye(6), Scale(1.0, 0.01, 'odometry', metric=True),
+            1e-4 * np.eye(6), np.zeros(6), np.eye(6),
+            Scale(1.0, 0.01, 'odometry', metric=True, state='locked'),
             is_keyframe=len(self.stamps_ns) == 1,
         )  # fmt: skip
 

@@ -51,7 +51,8 @@ class Follower:
             TrackingStatus.TRACKING if known else TrackingStatus.LOST,
             view.pose.cam_from_world if known else np.eye(4),
             1e-4 * np.eye(6), np.zeros(6), np.eye(6),
-            Scale(1.0, 0.01, 'odometry', metric=True), is_keyframe=len(self.views) % 4 == 1,
+            Scale(1.0, 0.01, 'odometry', metric=True, state='locked'),
+            is_keyframe=len(self.views) % 4 == 1,
         )  # fmt: skip
 
     def add_depth(self, result: ViewResult) -> None:
