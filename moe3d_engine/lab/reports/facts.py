@@ -139,9 +139,6 @@ FACTS: Mapping[str, Facts] = {
     'keyframe_cpu_ms': Facts(
         'CPU keyframe', -1, 'ms', 'median CPU time of one that does, bundle adjustment included'
     ),
-    'depth_cpu_ms': Facts(
-        'CPU depth', -1, 'ms', "median CPU time in which tracking takes in the network's depth"
-    ),
     'ece': Facts(
         'ECE', -1, '', 'expected calibration error of the boundary confidence, nothing rejected'
     ),

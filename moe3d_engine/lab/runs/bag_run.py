@@ -45,7 +45,9 @@ from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
 from moe3d_engine.lab.runs.bag_map import MapJudge
 from moe3d_engine.lab.runs.frame_judge import FrameJudge
+from moe3d_engine.lab.runs.tracking_run import check_tracking
 from moe3d_engine.lab.runs.tracking_run import open_tracker
+from moe3d_engine.lab.runs.tracking_run import reference_of
 from moe3d_engine.lab.runs.tracking_run import TrackingJudge
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
 from moe3d_engine.lab.runs.versions import versions
@@ -155,6 +157,7 @@ def evaluate_bag(
             options.pose_topic,
         )
         check_depth(bag, topics)
+        check_tracking(options.tracking, topics)
         images = bag.topics[topics.camera.image]
         expected = min(count for count in _counts(options, images.count) if count is not None)
         engine = Engine(open_backend(options.backend, options.weights, threads=options.threads))
@@ -207,6 +210,7 @@ class _BagJudge:
         )
         self._map = MapJudge()
         self._tracking: TrackingJudge | None = None
+        self._with_reference = options.tracking is not None and options.tracking.reference_depth
         if options.tracking is not None and topics.pose is not None:
             self._tracking = TrackingJudge(
                 partial(open_tracker, options.session, engine.spec), options.tracking
@@ -254,6 +258,8 @@ class _BagJudge:
             return Drop(error.reason, frame.stamp_ns, str(error))
         if self._tracking is not None:
             self._tracking.track(view, true_pose(frame))
+            if self._with_reference:
+                self._tracking.add_reference(reference_of(frame, self._topics, view))
         result = self._session.push((view,))
         if isinstance(result, Reconstruction):
             result.timings_ms.update(timings_ms)

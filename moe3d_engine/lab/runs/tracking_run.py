@@ -12,15 +12,23 @@ from time import process_time
 from typing import Protocol
 
 from moe3d_engine.backend import NetworkSpec
+from moe3d_engine.bags.frames import BagFrame
+from moe3d_engine.bags.frames import FrameTopics
+from moe3d_engine.bags.frames import true_depth
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.lab.datasets.sequences.tum import write_trajectory
 from moe3d_engine.lab.metrics.tracking import Track
 from moe3d_engine.lab.metrics.tracking import track_of
 from moe3d_engine.lab.metrics.trajectories import truth_in_odom
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
+from moe3d_engine.scale import ScaleEstimator
+from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.session import SessionConfig
+from moe3d_engine.tracking.tracker import Tracker
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
@@ -40,6 +48,9 @@ class PoseTracker(Protocol):
 
     def add_depth(self, result: ViewResult) -> object:
         """Take the network's depth of an image that has been tracked."""
+
+    def add_reference(self, reference: ReferenceDepth) -> object:
+        """Take measured depth of an image that has been tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +82,48 @@ class TrackingOptions:
 
 
 def open_tracker(config: SessionConfig, spec: NetworkSpec) -> PoseTracker:
-    """Return the tracker that a session of this configuration has."""
-    raise NotImplementedError
+    """Return the tracker that a session of this configuration has, all in one thread."""
+    return Tracker(ScaleEstimator(config.scale, metric_weights=spec.metric))
+
+
+def check_tracking(options: TrackingOptions | None, topics: FrameTopics) -> None:
+    """
+    Look whether the bag has what tracking is to be told.
+
+    Raises
+    ------
+    InputError
+        If odometry or reference depth is asked for, but the bag lacks what they are made of.
+    """
+    if options is None:
+        return
+    for asked, what, name, topic in (
+        (options.odometry, 'true poses', '--pose-topic', topics.pose),
+        (options.reference_depth, 'depth', '--depth-topic', topics.camera.depth),
+    ):
+        if asked and topic is None:
+            raise InputError(
+                f'Tracking is to be given what is made of {what}, but the bag has no such topic '
+                f'beside its images. Name one with {name}.'
+            )
+
+
+def reference_of(frame: BagFrame, topics: FrameTopics, view: View) -> ReferenceDepth:
+    """
+    Return the true depth of a frame as a depth camera would give it; empty if it has none.
+
+    Raises
+    ------
+    InputError
+        See `true_depth`.
+    """
+    assert view.intrinsics is not None
+    height, width = view.image.shape[:2]
+    depth = true_depth(frame, topics, view.intrinsics, (height, width))
+    if depth is None:
+        return ReferenceDepth(view.stamp_ns, np.empty((0, 3)))
+    points = unproject_depth(depth[None], view.intrinsics[None])[0]
+    return ReferenceDepth(view.stamp_ns, points[np.isfinite(depth)].astype(np.float64))
 
 
 @dataclass(slots=True, eq=False)
@@ -85,9 +136,7 @@ class _Run:
     poses: list[TrackedPose] = field(default_factory=list)
     truth: list[Float64Array | None] = field(default_factory=list)
     view: View | None = None  # the newest
-    cpu_ms: dict[str, list[float]] = field(
-        default_factory=lambda: {'track': [], 'keyframe': [], 'depth': []}
-    )
+    cpu_ms: dict[str, list[float]] = field(default_factory=lambda: {'track': [], 'keyframe': []})
 
     def track(self, view: View, true_pose: Float64Array | None) -> None:
         """Track an image as this run sees it."""
@@ -104,11 +153,9 @@ class _Run:
         self.truth.append(true_pose)
 
     def add_depth(self, result: ViewResult) -> None:
-        """Hand the depth of the newest image over."""
+        """Hand the network's depth of the newest image over."""
         assert self.view is not None
-        start_s = process_time()
         self.tracker.add_depth(result._replace(view=self.view))
-        self.cpu_ms['depth'].append(1e3 * (process_time() - start_s))
 
 
 class TrackingJudge:
@@ -124,6 +171,7 @@ class TrackingJudge:
 
     def __init__(self, open_tracker: Callable[[], PoseTracker], options: TrackingOptions) -> None:
         errors = options.odometry
+        self._newest_ns: int | None = None
         self._runs = [
             _Run(
                 open_tracker(),
@@ -135,20 +183,30 @@ class TrackingJudge:
 
     def track(self, view: View, true_pose: Float64Array | None) -> None:
         """
-        Track an image in each run.
+        Track an image in each run, unless one of its stamp or a later one has been tracked.
 
         Parameters
         ----------
         view : the next image.
         true_pose : its world_from_cam (4, 4); None = not known.
         """
+        if self._newest_ns is not None and view.stamp_ns <= self._newest_ns:
+            return
+        self._newest_ns = view.stamp_ns
         for run in self._runs:
             run.track(view, true_pose)
 
     def add_depth(self, result: ViewResult) -> None:
         """Hand the network's depth of the image that was tracked last to each run."""
-        for run in self._runs:
-            run.add_depth(result)
+        if result.view.stamp_ns == self._newest_ns:
+            for run in self._runs:
+                run.add_depth(result)
+
+    def add_reference(self, reference: ReferenceDepth) -> None:
+        """Hand measured depth of the image that was tracked last to each run."""
+        if reference.stamp_ns == self._newest_ns:
+            for run in self._runs:
+                run.tracker.add_reference(reference)
 
     def tracks(self) -> list[Track]:
         """Return the poses of each run with their truth; empty if no image was tracked."""
@@ -158,7 +216,7 @@ class TrackingJudge:
         """Return the CPU time of an image in ms, threads of the process included, of all runs."""
         used = {
             name: [value for run in self._runs for value in run.cpu_ms[name]]
-            for name in ('track', 'keyframe', 'depth')
+            for name in ('track', 'keyframe')
         }
         figures = {
             f'{name}_cpu_ms': float(np.median(values)) for name, values in used.items() if values

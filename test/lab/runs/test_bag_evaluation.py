@@ -18,6 +18,7 @@ from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Scale
@@ -156,6 +157,7 @@ class Follower:
     def __init__(self) -> None:
         self.stamps_ns: list[int] = []
         self.depths_ns: list[int] = []
+        self.references: list[ReferenceDepth] = []
 
     def track(self, view: View) -> TrackedPose:
         self.stamps_ns.append(view.stamp_ns)
@@ -169,6 +171,9 @@ class Follower:
 
     def add_depth(self, result: ViewResult) -> None:
         self.depths_ns.append(result.view.stamp_ns)
+
+    def add_reference(self, reference: ReferenceDepth) -> None:
+        self.references.append(reference)
 
 
 @pytest.fixture
@@ -211,13 +216,15 @@ def test_every_image_that_can_be_decoded_is_tracked_and_gets_its_depth(
 ) -> None:
     pytest.importorskip('evo')
     bag = write_bag(tmp_path / 'bag', count=6, without=[(INFO, 2), (POSE, 3)])
-    options = TrackingOptions(runs=2, odometry=OdometryErrors(0.0, 0.0))
+    options = TrackingOptions(2, OdometryErrors(0.0, 0.0), reference_depth=True)
 
     run = evaluate_bag(BagRunOptions(bag, baselines=False, tracking=options))
 
     expected = [(10 + number) * PERIOD_NS for number in (0, 1, 3, 4, 5)]
     for follower in followers:
         assert follower.stamps_ns == follower.depths_ns == expected
+        assert [reference.stamp_ns for reference in follower.references] == expected
+        assert {*np.unique(follower.references[0].points_cam[:, 2])} == {1.5, 3.0}
     assert len(run.record.tracking) == len(run.tracks) == 2
     assert run.record.tracking[0]['ate_se3_percent'] == pytest.approx(0.0, abs=1e-6)
     assert run.record.tracking[0]['path_m'] == pytest.approx(0.5, abs=0.01)
@@ -233,6 +240,17 @@ def test_bag_without_poses_is_not_tracked(tmp_path: Path, followers: list[Follow
 
     assert followers == run.tracks == []
     assert run.record.tracking == ()
+
+
+def test_bag_without_what_tracking_is_to_be_told_is_refused(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=1, without=[(POSE, 0), (DEPTH, 0)])
+
+    for options, name in (
+        (TrackingOptions(odometry=OdometryErrors()), '--pose-topic'),
+        (TrackingOptions(reference_depth=True), '--depth-topic'),
+    ):
+        with pytest.raises(InputError, match=name):
+            evaluate_bag(BagRunOptions(bag, tracking=options))
 
 
 def test_command_refuses_errors_of_odometry_that_it_does_not_know(
