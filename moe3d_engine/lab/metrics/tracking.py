@@ -33,6 +33,7 @@ MIN_POSES = 3
 MAX_PAIR_POSES = 1000  # of longer sequences AUC@30 takes so many poses, evenly
 FAILED_SHARE = 0.1  # of the way so far; a position that is further off has failed
 COVERED_STDS = 2.0
+MAX_SKEW = 1e-6  # of a rotation's product with its transpose; evo refuses more
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +98,26 @@ def track_of(poses: Sequence[TrackedPose], truth: Sequence[Float64Array | None])
     ----------
     poses : N >= 1 in the order of time.
     truth : world_from_cam (4, 4) of each; None = not known.
+
+    Raises
+    ------
+    ShapeError
+        If a pose is no rigid motion.
     """
+    cam_from_odom = np.stack([pose.cam_from_odom for pose in poses])
+    rotation = cam_from_odom[:, :3, :3]
+    skew = np.abs(rotation @ np.swapaxes(rotation, 1, 2) - np.eye(3)).max(axis=(1, 2))
+    if not (skew < MAX_SKEW).all():
+        first = int(np.flatnonzero(~(skew < MAX_SKEW))[0])
+        raise ShapeError(
+            f'Tracked poses are rigid motions, but pose {first} of {len(poses)} is none: R R^T is '
+            f'off the identity by {skew[first]:.2g}. The tracker must keep its rotations '
+            f'orthonormal.'
+        )
     unknown = np.full((4, 4), np.nan)
     return Track(
         np.array([pose.stamp_ns for pose in poses], np.int64),
-        invert_rigid(np.stack([pose.cam_from_odom for pose in poses])),
+        invert_rigid(cam_from_odom),
         np.stack([pose.covariance for pose in poses]),
         np.stack([unknown if pose is None else pose for pose in truth]),
         np.array([pose.scale.std for pose in poses], np.float64),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 import math
 
+from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
 import numpy as np
 import pytest
@@ -139,6 +140,21 @@ def test_track_without_metres_claims_none(rng: np.random.Generator) -> None:
     assert set(tracking_figures(relative)) == {
         'lost', 'starting', 'path_m', 'ate_sim3_percent', 'ate_sim3_m', 'rpe_deg', 'auc30',
     }  # fmt: skip
+
+
+def test_pose_that_is_no_rigid_motion_is_refused_by_its_number(rng: np.random.Generator) -> None:
+    cam_from_odom = invert_rigid(tracked(rng).odom_from_cam)
+    cam_from_odom[7, :3, :3] *= 1.001
+    poses = [
+        TrackedPose(
+            number, 'camera', 'cam', TrackingStatus.TRACKING, pose, np.eye(6), np.zeros(6),
+            np.eye(6), Scale(1.0, 0.1, 'network', metric=True, state='estimating'),
+        )
+        for number, pose in enumerate(cam_from_odom)
+    ]  # fmt: skip
+
+    with pytest.raises(ShapeError, match='pose 7 of 100'):
+        track_of(poses, [None] * NUM_POSES)
 
 
 def test_camera_that_rests_has_no_trajectory_error(rng: np.random.Generator) -> None:
