@@ -51,6 +51,8 @@ class Track:
     scale_locked : (N,) bool, whether the scale was locked.
     metric : whether all of it is in metres.
     starting, lost : (N,) bool, the status.
+    depth_error : (N,) log of published over true depth of the tracked points, their median; NaN =
+        not known.
     """
 
     stamps_ns: NDArray[np.int64]
@@ -62,6 +64,7 @@ class Track:
     metric: bool
     starting: NDArray[np.bool_]
     lost: NDArray[np.bool_]
+    depth_error: Float64Array
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -90,7 +93,11 @@ class TrackErrors(NamedTuple):
     scale_std: Float64Array
 
 
-def track_of(poses: Sequence[TrackedPose], truth: Sequence[Float64Array | None]) -> Track:
+def track_of(
+    poses: Sequence[TrackedPose],
+    truth: Sequence[Float64Array | None],
+    depth_errors: Sequence[float],
+) -> Track:
     """
     Return tracked poses as arrays.
 
@@ -98,6 +105,7 @@ def track_of(poses: Sequence[TrackedPose], truth: Sequence[Float64Array | None])
     ----------
     poses : N >= 1 in the order of time.
     truth : world_from_cam (4, 4) of each; None = not known.
+    depth_errors : see Track.
 
     Raises
     ------
@@ -125,6 +133,7 @@ def track_of(poses: Sequence[TrackedPose], truth: Sequence[Float64Array | None])
         all(pose.scale.metric for pose in poses),
         np.array([pose.status is TrackingStatus.STARTING for pose in poses]),
         np.array([pose.status is TrackingStatus.LOST for pose in poses]),
+        np.asarray(depth_errors, np.float64),
     )
 
 
@@ -168,7 +177,12 @@ def tracking_figures(track: Track) -> dict[str, float]:
     if track.metric:
         errors = track_errors(track)
         figures['scale_locked'] = float(track.scale_locked.mean())
-        figures |= _scale_figures(errors) | _honesty_figures(errors, track.lost[known])
+        figures |= _scale_figures('scale', errors.scale_error, errors.scale_std)
+        figures |= _scale_figures('depth_scale', track.depth_error, track.scale_std)
+        std = track.scale_std[np.isfinite(track.scale_std)]
+        if std.size:
+            figures['scale_std_percent'] = 100 * float(np.median(std))
+        figures |= _honesty_figures(errors, track.lost[known])
     return figures
 
 
@@ -199,17 +213,16 @@ def _path_figures(
     return figures
 
 
-def _scale_figures(errors: TrackErrors) -> dict[str, float]:
-    """Return how far the scale is off on the way, and whether its deviation says so."""
-    found = np.isfinite(errors.scale_error)
-    measured = found & np.isfinite(errors.scale_std)
+def _scale_figures(name: str, error: Float64Array, std: Float64Array) -> dict[str, float]:
+    """Return how far a log scale (N,) is off in the median, and how often its std says so."""
+    found = np.isfinite(error)
+    measured = found & np.isfinite(std)
     figures = {}
     if found.any():
-        figures['scale_error_percent'] = 100 * float(np.median(np.abs(errors.scale_error[found])))
+        figures[f'{name}_error_percent'] = 100 * float(np.median(np.abs(error[found])))
     if measured.any():
-        error, std = np.abs(errors.scale_error[measured]), errors.scale_std[measured]
-        figures['scale_std_percent'] = 100 * float(np.median(std))
-        figures['scale_covered'] = float(np.mean(error <= COVERED_STDS * std))
+        covered = np.abs(error[measured]) <= COVERED_STDS * std[measured]
+        figures[f'{name}_covered'] = float(covered.mean())
     return figures
 
 

@@ -110,11 +110,17 @@ FACTS: Mapping[str, Facts] = {
     'scale_error_percent': Facts(
         'scale error', -1, '%', 'median error of the tracked length of the last metre, over time'
     ),
+    'scale_covered': Facts(
+        'way covered', +1, '', 'share of frames whose scale error is within 2 published stds'
+    ),
+    'depth_scale_error_percent': Facts(
+        'depth scale error', -1, '%', 'median error of the scale of depth at the tracked points'
+    ),
+    'depth_scale_covered': Facts(
+        'depth covered', +1, '', 'share of frames whose depth scale error is within 2 such stds'
+    ),
     'scale_std_percent': Facts(
         'scale std', 0, '%', 'median of the published standard deviation of log scale'
-    ),
-    'scale_covered': Facts(
-        'scale covered', +1, '', 'share of frames whose scale error is within 2 published stds'
     ),
     'scale_locked': Facts('scale locked', +1, '', 'share of frames whose scale is locked'),
     'nees_median': Facts(

@@ -51,7 +51,7 @@ def draw_track(path: Path, track: Track | None) -> bool:
         std_m, std_deg = _published_stds(track.covariance[known])
         _draw_error(panels[2], seconds, 'position error in m', errors.position_m, std_m)
         _draw_error(panels[3], seconds, 'turn error in degrees', errors.rotation_deg, std_deg)
-        _draw_scale(panels[4], seconds, errors)
+        _draw_scale(panels[4], seconds, errors, track.depth_error[known])
         _draw_nees(panels[5], seconds, errors)
         for axes in panels[2:]:
             _mark_lost(axes, seconds, track.lost[known])
@@ -127,8 +127,13 @@ def _draw_error(
     axes.legend(fontsize=8)
 
 
-def _draw_scale(axes: Any, seconds: Float64Array, errors: TrackErrors) -> None:  # noqa: ANN401
-    """Draw the scale of the last metre of way, and what was published of its error."""
+def _draw_scale(
+    axes: Any,  # noqa: ANN401 (matplotlib has no types)
+    seconds: Float64Array,
+    errors: TrackErrors,
+    depth_error: Float64Array,
+) -> None:
+    """Draw the scale of the last metre of way and of depth, and what was published of it."""
     std = COVERED_STDS * np.where(np.isfinite(errors.scale_std), errors.scale_std, np.nan)
     axes.fill_between(seconds, np.exp(-std), np.exp(std), color=GREY, alpha=0.25, linewidth=0)
     axes.axhline(1.0, color=GREY, linewidth=0.8)

@@ -47,7 +47,6 @@ from moe3d_engine.lab.runs.bag_map import MapJudge
 from moe3d_engine.lab.runs.frame_judge import FrameJudge
 from moe3d_engine.lab.runs.tracking_run import check_tracking
 from moe3d_engine.lab.runs.tracking_run import open_tracker
-from moe3d_engine.lab.runs.tracking_run import reference_of
 from moe3d_engine.lab.runs.tracking_run import TrackingJudge
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
 from moe3d_engine.lab.runs.versions import versions
@@ -60,6 +59,7 @@ from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import Session
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.window import check_fits
 import numpy as np
@@ -210,7 +210,6 @@ class _BagJudge:
         )
         self._map = MapJudge()
         self._tracking: TrackingJudge | None = None
-        self._with_reference = options.tracking is not None and options.tracking.reference_depth
         if options.tracking is not None and topics.pose is not None:
             self._tracking = TrackingJudge(
                 partial(open_tracker, options.session, engine.spec), options.tracking
@@ -237,7 +236,8 @@ class _BagJudge:
             return FrameOutcome(result)
         for stage, value in result.timings_ms.items():
             self._stages_ms.setdefault(stage, []).append(value)
-        truth, pose = self._truth(frame, result), true_pose(frame)
+        truth = self._truth(frame, result.intrinsics[0], result.depth.shape[1:])
+        pose = true_pose(frame)
         self._without['truth'] += truth is None
         self._without['pose'] += pose is None
         self._map.add(result, pose, truth)
@@ -257,9 +257,9 @@ class _BagJudge:
         except DroppedFrameError as error:
             return Drop(error.reason, frame.stamp_ns, str(error))
         if self._tracking is not None:
-            self._tracking.track(view, true_pose(frame))
-            if self._with_reference:
-                self._tracking.add_reference(reference_of(frame, self._topics, view))
+            assert view.intrinsics is not None
+            depth_m = self._truth(frame, view.intrinsics, view.image.shape[:2])
+            self._tracking.track(view, true_pose(frame), depth_m)
         result = self._session.push((view,))
         if isinstance(result, Reconstruction):
             result.timings_ms.update(timings_ms)
@@ -314,11 +314,12 @@ class _BagJudge:
         )
         return BagRun(record, self._shown.pictures(), self._shown.cloud, tracks)
 
-    def _truth(self, frame: BagFrame, result: Reconstruction) -> Float32Array | None:
-        """Return the true depth; None where it cannot be used."""
-        height, width = result.depth.shape[1:]
+    def _truth(
+        self, frame: BagFrame, intrinsics: Float64Array, out_hw: tuple[int, ...]
+    ) -> Float32Array | None:
+        """Return the true depth on the pixels of `intrinsics`; None where it cannot be used."""
         try:
-            truth = true_depth(frame, self._topics, result.intrinsics[0], (height, width))
+            truth = true_depth(frame, self._topics, intrinsics, (out_hw[0], out_hw[1]))
         except InputError as error:
             logger.warning('%d has no truth. %s', frame.stamp_ns, error)
             return None

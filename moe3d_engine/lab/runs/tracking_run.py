@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+import math
 from pathlib import Path
 from time import process_time
 from typing import Protocol
 
 from moe3d_engine.backend import NetworkSpec
-from moe3d_engine.bags.frames import BagFrame
 from moe3d_engine.bags.frames import FrameTopics
-from moe3d_engine.bags.frames import true_depth
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
@@ -29,7 +28,9 @@ from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.tracking.tracker import Tracker
+from moe3d_engine.tracking.types import SparsePoints
 from moe3d_engine.tracking.types import TrackedPose
+from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import UInt8Array
@@ -37,6 +38,7 @@ from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
+MIN_POINTS = 12  # fewer tracked points do not tell the scale of depth
 GRAIN = 1.0  # grey levels; standard deviation of the noise that tells one run from another
 
 
@@ -51,6 +53,9 @@ class PoseTracker(Protocol):
 
     def add_reference(self, reference: ReferenceDepth) -> object:
         """Take measured depth of an image that has been tracked."""
+
+    def sparse_points(self, stamp_ns: int) -> SparsePoints | None:
+        """Return the points that an image has seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +113,6 @@ def check_tracking(options: TrackingOptions | None, topics: FrameTopics) -> None
             )
 
 
-def reference_of(frame: BagFrame, topics: FrameTopics, view: View) -> ReferenceDepth:
-    """
-    Return the true depth of a frame as a depth camera would give it; empty if it has none.
-
-    Raises
-    ------
-    InputError
-        See `true_depth`.
-    """
-    assert view.intrinsics is not None
-    height, width = view.image.shape[:2]
-    depth = true_depth(frame, topics, view.intrinsics, (height, width))
-    if depth is None:
-        return ReferenceDepth(view.stamp_ns, np.empty((0, 3)))
-    points = unproject_depth(depth[None], view.intrinsics[None])[0]
-    return ReferenceDepth(view.stamp_ns, points[np.isfinite(depth)].astype(np.float64))
-
-
 @dataclass(slots=True, eq=False)
 class _Run:
     """A tracker with what it has said."""
@@ -135,10 +122,13 @@ class _Run:
     grain: np.random.Generator | None
     poses: list[TrackedPose] = field(default_factory=list)
     truth: list[Float64Array | None] = field(default_factory=list)
+    depth_errors: list[float] = field(default_factory=list)
     view: View | None = None  # the newest
     cpu_ms: dict[str, list[float]] = field(default_factory=lambda: {'track': [], 'keyframe': []})
 
-    def track(self, view: View, true_pose: Float64Array | None) -> None:
+    def track(
+        self, view: View, true_pose: Float64Array | None, depth_m: Float32Array | None
+    ) -> None:
         """Track an image as this run sees it."""
         prior = None
         if self.odometry is not None and true_pose is not None:
@@ -151,6 +141,8 @@ class _Run:
         self.cpu_ms['keyframe' if pose.is_keyframe else 'track'].append(used_ms)
         self.poses.append(pose)
         self.truth.append(true_pose)
+        points = None if depth_m is None else self.tracker.sparse_points(view.stamp_ns)
+        self.depth_errors.append(_log_depth_ratio(points, depth_m))
 
     def add_depth(self, result: ViewResult) -> None:
         """Hand the network's depth of the newest image over."""
@@ -171,6 +163,7 @@ class TrackingJudge:
 
     def __init__(self, open_tracker: Callable[[], PoseTracker], options: TrackingOptions) -> None:
         errors = options.odometry
+        self._with_reference = options.reference_depth
         self._newest_ns: int | None = None
         self._runs = [
             _Run(
@@ -181,7 +174,12 @@ class TrackingJudge:
             for seed in range(options.runs)
         ]
 
-    def track(self, view: View, true_pose: Float64Array | None) -> None:
+    def track(
+        self,
+        view: View,
+        true_pose: Float64Array | None,
+        depth_m: Float32Array | None = None,
+    ) -> None:
         """
         Track an image in each run, unless one of its stamp or a later one has been tracked.
 
@@ -189,12 +187,15 @@ class TrackingJudge:
         ----------
         view : the next image.
         true_pose : its world_from_cam (4, 4); None = not known.
+        depth_m : (H, W) true depth on its pixels, NaN = unknown; None = not known at all.
         """
         if self._newest_ns is not None and view.stamp_ns <= self._newest_ns:
             return
         self._newest_ns = view.stamp_ns
         for run in self._runs:
-            run.track(view, true_pose)
+            run.track(view, true_pose, depth_m)
+            if self._with_reference and depth_m is not None:
+                run.tracker.add_reference(_reference(view, depth_m))
 
     def add_depth(self, result: ViewResult) -> None:
         """Hand the network's depth of the image that was tracked last to each run."""
@@ -202,15 +203,11 @@ class TrackingJudge:
             for run in self._runs:
                 run.add_depth(result)
 
-    def add_reference(self, reference: ReferenceDepth) -> None:
-        """Hand measured depth of the image that was tracked last to each run."""
-        if reference.stamp_ns == self._newest_ns:
-            for run in self._runs:
-                run.tracker.add_reference(reference)
-
     def tracks(self) -> list[Track]:
         """Return the poses of each run with their truth; empty if no image was tracked."""
-        return [track_of(run.poses, run.truth) for run in self._runs if run.poses]
+        return [
+            track_of(run.poses, run.truth, run.depth_errors) for run in self._runs if run.poses
+        ]
 
     def cpu_figures(self) -> dict[str, float]:
         """Return the CPU time of an image in ms, threads of the process included, of all runs."""
@@ -238,6 +235,27 @@ def write_tracks(folder: Path, tracks: Sequence[Track]) -> None:
         first, known = tracks[0], tracks[0].known
         true = truth_in_odom(first.odom_from_cam[known], first.world_from_cam[known])
         write_trajectory(folder / 'truth.tum', first.stamps_ns[known], true)
+
+
+def _log_depth_ratio(points: SparsePoints | None, depth_m: Float32Array | None) -> float:
+    """Return the median log of published over true depth at tracked points; NaN where few are."""
+    if points is None or depth_m is None:
+        return math.nan
+    height, width = depth_m.shape
+    u, v = np.rint(points.pixels).astype(np.int64).T
+    inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
+    true = depth_m[v[inside], u[inside]]
+    known = np.isfinite(true) & (true > 0)
+    if np.count_nonzero(known) < MIN_POINTS:
+        return math.nan
+    return float(np.median(np.log(points.depth[inside][known] / true[known])))
+
+
+def _reference(view: View, depth_m: Float32Array) -> ReferenceDepth:
+    """Return true depth (H, W) as a depth camera would give it."""
+    assert view.intrinsics is not None
+    points = unproject_depth(depth_m[None], view.intrinsics[None])[0]
+    return ReferenceDepth(view.stamp_ns, points[np.isfinite(depth_m)].astype(np.float64))
 
 
 def _with_grain(image: UInt8Array, grain: np.random.Generator) -> UInt8Array:

@@ -54,7 +54,7 @@ def tracked(
         )
         for number, pose in enumerate(odom_from_cam)
     ]  # fmt: skip
-    return track_of(poses, list(world_from_cam))
+    return track_of(poses, list(world_from_cam), [math.log(1.01 * factor)] * NUM_POSES)
 
 
 def test_honest_tracking_has_small_errors_and_is_in_the_band(rng: np.random.Generator) -> None:
@@ -72,7 +72,8 @@ def test_honest_tracking_has_small_errors_and_is_in_the_band(rng: np.random.Gene
     assert figures['nees_in_band'] > 0.85
     assert figures['nees_median'] == pytest.approx(5.35, rel=0.25)
     assert figures['scale_covered'] > 0.9
-    assert figures['scale_locked'] == 1.0
+    assert figures['scale_locked'] == figures['depth_scale_covered'] == 1.0
+    assert figures['depth_scale_error_percent'] == pytest.approx(1.0, abs=0.01)
     assert figures['lost'] == figures['starting'] == figures['undetected'] == 0.0
     assert set(figures) <= set(FACTS)
 
@@ -88,6 +89,7 @@ def test_wrong_metres_show_in_every_figure_but_those_after_a_similarity(
     assert figures['scale_error_percent'] == pytest.approx(100 * math.log(1.25), abs=2.0)
     assert figures['scale_std_percent'] == pytest.approx(5.0)
     assert figures['scale_covered'] < 0.1
+    assert figures['depth_scale_covered'] == 0.0
     assert figures['undetected'] > 0.1
 
 
@@ -154,7 +156,7 @@ def test_pose_that_is_no_rigid_motion_is_refused_by_its_number(rng: np.random.Ge
     ]  # fmt: skip
 
     with pytest.raises(ShapeError, match='pose 7 of 100'):
-        track_of(poses, [None] * NUM_POSES)
+        track_of(poses, [None] * NUM_POSES, [math.nan] * NUM_POSES)
 
 
 def test_camera_that_rests_has_no_trajectory_error(rng: np.random.Generator) -> None:

@@ -117,7 +117,7 @@ def example_track(*, metric: bool = True, known: int = 30) -> Track:
     return Track(
         100_000_000 * np.arange(30), odom_from_cam, np.tile(1e-3 * np.eye(6), (30, 1, 1)),
         world_from_cam, np.full(30, 0.05 if metric else np.inf), np.ones(30, bool), metric,
-        np.zeros(30, bool), np.arange(30) >= 25,
+        np.zeros(30, bool), np.arange(30) >= 25, np.full(30, np.nan),
     )  # fmt: skip
 
 

@@ -175,6 +175,9 @@ class Follower:
     def add_reference(self, reference: ReferenceDepth) -> None:
         self.references.append(reference)
 
+    def sparse_points(self, stamp_ns: int) -> None:
+        """See nothing."""
+
 
 @pytest.fixture
 def followers(monkeypatch: pytest.MonkeyPatch) -> list[Follower]:

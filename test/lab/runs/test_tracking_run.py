@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import rotation_from_vector
@@ -17,6 +19,7 @@ from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.tracking_run import TrackingJudge
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
+from moe3d_engine.tracking.types import SparsePoints
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Scale
@@ -62,6 +65,12 @@ class Follower:
 
     def add_reference(self, reference: ReferenceDepth) -> None:
         self.references.append(reference)
+
+    def sparse_points(self, stamp_ns: int) -> SparsePoints:
+        """See 20 points of a wall at 3 m; the last one lies outside the image."""
+        pixels = np.stack([np.arange(20.0), np.arange(20.0)], axis=1)
+        pixels[-1] = 1000.0, -5.0
+        return SparsePoints(pixels, np.full(20, 3.0), np.zeros((20, 3)))
 
 
 def judged(options: TrackingOptions, without: int = -1) -> tuple[TrackingJudge, list[Follower]]:
@@ -135,25 +144,31 @@ def test_each_run_gets_the_depth_of_the_image_that_it_has_seen() -> None:
 
 
 def test_image_that_is_not_newer_is_left_out_with_its_depth() -> None:
-    judge, (follower,) = judged(TrackingOptions())
-    seen = len(follower.views)
-    old = follower.views[10]
+    judge, (follower,) = judged(TrackingOptions(reference_depth=True))
+    old, seen = follower.views[10], len(follower.views)
 
-    judge.track(old, None)
+    judge.track(old, None, np.ones(HW, np.float32))
     judge.add_depth(follower.depths[10])
-    judge.add_reference(ReferenceDepth(old.stamp_ns, np.ones((3, 3))))
 
     assert len(follower.views) == len(follower.depths) == seen
     assert not follower.references
 
 
-def test_measured_depth_of_the_newest_image_reaches_each_run() -> None:
-    judge, followers = judged(TrackingOptions(runs=2))
-    reference = ReferenceDepth(followers[0].views[-1].stamp_ns, np.ones((3, 3)))
+@pytest.mark.parametrize('asked', [True, False])
+def test_true_depth_is_given_where_asked_for_and_judges_the_scale_always(asked: bool) -> None:
+    judge, followers = judged(TrackingOptions(runs=2, reference_depth=asked))
+    depth_m = np.full(HW, 2.5, np.float32)
+    depth_m[:, :4] = np.nan
+    newest = followers[0].views[-1]
 
-    judge.add_reference(reference)
+    judge.track(replace(newest, stamp_ns=newest.stamp_ns + 1), None, depth_m)
 
-    assert [follower.references for follower in followers] == [[reference], [reference]]
+    for track, follower in zip(judge.tracks(), followers, strict=True):
+        assert np.isnan(track.depth_error[:-1]).all()
+        assert track.depth_error[-1] == pytest.approx(np.log(3.0 / 2.5))
+        points = [reference.points_cam for reference in follower.references]
+        assert [len(p) for p in points] == ([HW[0] * (HW[1] - 4)] if asked else [])
+        assert all((p[:, 2] == 2.5).all() for p in points)
 
 
 def test_time_of_keyframes_is_told_apart() -> None:
