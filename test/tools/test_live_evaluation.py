@@ -127,7 +127,8 @@ def test_nothing_is_claimed_where_no_rate_is_kept_up_with() -> None:
 
 
 @pytest.mark.parametrize(
-    'asked', [['--runs', '2'], ['--simulated-odometry'], ['--reference-depth']]
+    'asked',
+    [['--runs', '2'], ['--simulated-odometry'], ['--reference-depth'], ['--poses', 'network']],
 )
 def test_options_of_tracked_poses_are_refused_and_not_ignored(
     asked: list[str], capsys: pytest.CaptureFixture[str]

@@ -57,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'tracked poses', 'with --bag: judged wherever the bag has true poses'
     )
     poses.add_argument(
+        '--poses', choices=('tracking', 'odometry', 'network'), default='tracking',
+        help="where poses come from, as poses.source; the network's are not tracked ones "
+        '(default: tracking)',
+    )  # fmt: skip
+    poses.add_argument(
         '--runs', type=int, default=1, metavar='N',
         help='further runs see noise of one grey level and other odometry (default: 1)',
     )  # fmt: skip
@@ -143,6 +148,7 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
             WindowConfig(args.max_views, args.keyframe_interval),
             Thresholds(depth_max_m=DEPTH_MAX_M, **thresholds),
             ScaleConfig() if factor is None else ScaleConfig('fixed', factor),
+            args.poses,
         ),
     )
 

@@ -10,7 +10,6 @@ from contextlib import closing
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
-from functools import partial
 from itertools import islice
 import logging
 from pathlib import Path
@@ -46,7 +45,7 @@ from moe3d_engine.lab.reports.shown import FramePicture
 from moe3d_engine.lab.runs.bag_map import MapJudge
 from moe3d_engine.lab.runs.frame_judge import FrameJudge
 from moe3d_engine.lab.runs.tracking_run import check_tracking
-from moe3d_engine.lab.runs.tracking_run import open_tracker
+from moe3d_engine.lab.runs.tracking_run import open_trackers
 from moe3d_engine.lab.runs.tracking_run import TrackingJudge
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
 from moe3d_engine.lab.runs.versions import versions
@@ -211,9 +210,8 @@ class _BagJudge:
         self._map = MapJudge()
         self._tracking: TrackingJudge | None = None
         if options.tracking is not None and topics.pose is not None:
-            self._tracking = TrackingJudge(
-                partial(open_tracker, options.session, engine.spec), options.tracking
-            )
+            trackers = open_trackers(self._session, options.tracking)
+            self._tracking = TrackingJudge(trackers, options.tracking) if trackers else None
         self._stages_ms: dict[str, list[float]] = {}
         self._shown = WorstFrames()
         self._without = {'truth': 0, 'pose': 0}
@@ -250,21 +248,23 @@ class _BagJudge:
 
     def _reconstruct(self, frame: BagFrame) -> Reconstruction | Drop:
         """Track an image, then reconstruct the window that it completes."""
+        if self._tracking is None:
+            return self._session.push_frame(self._camera, frame.image, frame.info)
         timings_ms: dict[str, float] = {}
         try:
             with timed(timings_ms, 'rectify'):
                 view = self._camera.view_of(frame.image, frame.info)
         except DroppedFrameError as error:
             return Drop(error.reason, frame.stamp_ns, str(error))
-        if self._tracking is not None:
-            assert view.intrinsics is not None
-            depth_m = self._truth(frame, view.intrinsics, view.image.shape[:2])
-            self._tracking.track(view, true_pose(frame), depth_m)
-        result = self._session.push((view,))
+        assert view.intrinsics is not None
+        depth_m = self._truth(frame, view.intrinsics, view.image.shape[:2])
+        tracked = self._tracking.track(view, true_pose(frame), depth_m)
+        if isinstance(tracked, Drop):
+            return tracked
+        result = self._session.push((tracked.view,))
         if isinstance(result, Reconstruction):
             result.timings_ms.update(timings_ms)
-            if self._tracking is not None:
-                self._tracking.add_depth(result.results[0])
+            self._tracking.add_depth(result.results[0])
         return result
 
     def add_missing(self, expected: int, damaged: int) -> None:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+import logging
 import math
 from pathlib import Path
 from time import process_time
-from typing import Protocol
 
-from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.bags.frames import FrameTopics
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.points import unproject_depth
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.order import why_stale
 from moe3d_engine.lab.datasets.sequences.tum import write_trajectory
 from moe3d_engine.lab.metrics.tracking import Track
 from moe3d_engine.lab.metrics.tracking import track_of
 from moe3d_engine.lab.metrics.trajectories import truth_in_odom
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
+from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
-from moe3d_engine.session import SessionConfig
-from moe3d_engine.tracking.tracker import Tracker
-from moe3d_engine.tracking.types import SparsePoints
+from moe3d_engine.session import Session
+from moe3d_engine.tracking.stream import StreamTracker
+from moe3d_engine.tracking.stream import TrackedView
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
@@ -38,24 +39,10 @@ from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
+logger = logging.getLogger(__name__)
+
 MIN_POINTS = 12  # fewer tracked points do not tell the scale of depth
 GRAIN = 1.0  # grey levels; standard deviation of the noise that tells one run from another
-
-
-class PoseTracker(Protocol):
-    """What is judged; see `moe3d_engine.tracking`."""
-
-    def track(self, view: View) -> TrackedPose:
-        """Return the pose of an image; `view.pose` is the odometry's, if there is one."""
-
-    def add_depth(self, result: ViewResult) -> object:
-        """Take the network's depth of an image that has been tracked."""
-
-    def add_reference(self, reference: ReferenceDepth) -> object:
-        """Take measured depth of an image that has been tracked."""
-
-    def sparse_points(self, stamp_ns: int) -> SparsePoints | None:
-        """Return the points that an image has seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +73,18 @@ class TrackingOptions:
             raise ConfigError(f'--runs is at least 1; got {self.runs}.')
 
 
-def open_tracker(config: SessionConfig, spec: NetworkSpec) -> PoseTracker:
-    """Return the tracker that a session of this configuration has, all in one thread."""
-    return Tracker(ScaleEstimator(config.scale, metric_weights=spec.metric))
+def open_trackers(session: Session, options: TrackingOptions) -> list[StreamTracker]:
+    """Return the session's own tracker and more of its kind, one per run; empty if it has none."""
+    if session.tracking is None:
+        return []
+    config, metric = session.config, session.engine.spec.metric
+    more = (
+        StreamTracker(
+            ScaleEstimator(config.scale, metric_weights=metric), config.poses, threaded=False
+        )
+        for _ in range(options.runs - 1)
+    )
+    return [session.tracking, *more]
 
 
 def check_tracking(options: TrackingOptions | None, topics: FrameTopics) -> None:
@@ -117,37 +113,35 @@ def check_tracking(options: TrackingOptions | None, topics: FrameTopics) -> None
 class _Run:
     """A tracker with what it has said."""
 
-    tracker: PoseTracker
+    tracker: StreamTracker
     odometry: SimulatedOdometry | None
     grain: np.random.Generator | None
     poses: list[TrackedPose] = field(default_factory=list)
     truth: list[Float64Array | None] = field(default_factory=list)
     depth_errors: list[float] = field(default_factory=list)
-    view: View | None = None  # the newest
     cpu_ms: dict[str, list[float]] = field(default_factory=lambda: {'track': [], 'keyframe': []})
+    view: View | None = None  # the newest, as this run has seen it
 
     def track(
         self, view: View, true_pose: Float64Array | None, depth_m: Float32Array | None
-    ) -> None:
+    ) -> TrackedView | Drop:
         """Track an image as this run sees it."""
         prior = None
         if self.odometry is not None and true_pose is not None:
             prior = PosePrior(invert_rigid(self.odometry.follow(true_pose)), 'odometry')
         image = view.image if self.grain is None else _with_grain(view.image, self.grain)
-        self.view = replace(view, image=image, pose=prior)
         start_s = process_time()
-        pose = self.tracker.track(self.view)
+        tracked = self.tracker.track(replace(view, image=image, pose=prior))
         used_ms = 1e3 * (process_time() - start_s)
+        if isinstance(tracked, Drop):
+            return tracked
+        self.view, pose = tracked
         self.cpu_ms['keyframe' if pose.is_keyframe else 'track'].append(used_ms)
         self.poses.append(pose)
         self.truth.append(true_pose)
         points = None if depth_m is None else self.tracker.sparse_points(view.stamp_ns)
         self.depth_errors.append(_log_depth_ratio(points, depth_m))
-
-    def add_depth(self, result: ViewResult) -> None:
-        """Hand the network's depth of the newest image over."""
-        assert self.view is not None
-        self.tracker.add_depth(result._replace(view=self.view))
+        return tracked
 
 
 class TrackingJudge:
@@ -156,22 +150,23 @@ class TrackingJudge:
 
     Parameters
     ----------
-    open_tracker : makes a tracker; the keyframes of one that is judged are worked on before
-        `track` returns, so that figures repeat and their CPU time is counted.
-    options : how many, and what they are told besides.
+    trackers : one per run, see `open_trackers`. Their keyframes are worked on within `track`, so
+        that figures repeat and the CPU time is counted.
+    options : what the runs are told besides.
     """
 
-    def __init__(self, open_tracker: Callable[[], PoseTracker], options: TrackingOptions) -> None:
+    def __init__(self, trackers: Sequence[StreamTracker], options: TrackingOptions) -> None:
         errors = options.odometry
         self._with_reference = options.reference_depth
         self._newest_ns: int | None = None
+        self._is_over = False
         self._runs = [
             _Run(
-                open_tracker(),
+                tracker,
                 None if errors is None else SimulatedOdometry(errors, seed),
                 np.random.default_rng(seed) if seed else None,
             )
-            for seed in range(options.runs)
+            for seed, tracker in enumerate(trackers)
         ]
 
     def track(
@@ -179,9 +174,11 @@ class TrackingJudge:
         view: View,
         true_pose: Float64Array | None,
         depth_m: Float32Array | None = None,
-    ) -> None:
+    ) -> TrackedView | Drop:
         """
-        Track an image in each run, unless one of its stamp or a later one has been tracked.
+        Track an image in each run and return what the first one says.
+
+        Where stamps jump back, `odom` begins anew: what comes then is tracked, but not judged.
 
         Parameters
         ----------
@@ -189,19 +186,28 @@ class TrackingJudge:
         true_pose : its world_from_cam (4, 4); None = not known.
         depth_m : (H, W) true depth on its pixels, NaN = unknown; None = not known at all.
         """
-        if self._newest_ns is not None and view.stamp_ns <= self._newest_ns:
-            return
+        first, *others = self._runs
+        if self._newest_ns is not None and why_stale(view.stamp_ns, self._newest_ns) is None:
+            logger.warning('Stamps go back: tracked poses are judged up to %d.', self._newest_ns)
+            self._is_over = True
+        if self._is_over:
+            return first.tracker.track(view)
+        tracked = first.track(view, true_pose, depth_m)
+        if isinstance(tracked, Drop):
+            return tracked
         self._newest_ns = view.stamp_ns
-        for run in self._runs:
+        for run in others:
             run.track(view, true_pose, depth_m)
-            if self._with_reference and depth_m is not None:
+        if self._with_reference and depth_m is not None:
+            for run in self._runs:
                 run.tracker.add_reference(_reference(view, depth_m))
+        return tracked
 
     def add_depth(self, result: ViewResult) -> None:
-        """Hand the network's depth of the image that was tracked last to each run."""
-        if result.view.stamp_ns == self._newest_ns:
-            for run in self._runs:
-                run.add_depth(result)
+        """Hand the depth that the session has given to the first run's tracker to the others."""
+        for run in self._runs[1:]:
+            if run.view is not None and run.view.stamp_ns == result.view.stamp_ns:
+                run.tracker.add_depth(result._replace(view=run.view))
 
     def tracks(self) -> list[Track]:
         """Return the poses of each run with their truth; empty if no image was tracked."""

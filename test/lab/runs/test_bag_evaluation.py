@@ -8,17 +8,20 @@ from pathlib import Path
 import re
 from typing import Any
 
+from moe3d_engine import session
 from moe3d_engine.cli.main import run as moe3d
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.lab.commands import evaluate
 from moe3d_engine.lab.commands.evaluate_bag import summarize
-from moe3d_engine.lab.runs import bag_run
+from moe3d_engine.lab.runs import tracking_run
 from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
+from moe3d_engine.session import SessionConfig
+from moe3d_engine.tracking.stream import TrackedView
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Scale
@@ -154,20 +157,22 @@ def test_every_frame_is_published_or_dropped_and_two_runs_are_equal(tmp_path: Pa
 class Follower:
     """Believes its odometry, and makes the first image a keyframe."""
 
-    def __init__(self) -> None:
+    scale = Scale(1.0, 0.01, 'odometry', metric=True, state='locked')
+
+    def __init__(self, *_: object, **__: object) -> None:
         self.stamps_ns: list[int] = []
         self.depths_ns: list[int] = []
         self.references: list[ReferenceDepth] = []
 
-    def track(self, view: View) -> TrackedPose:
+    def track(self, view: View) -> TrackedView:
         self.stamps_ns.append(view.stamp_ns)
-        pose = np.eye(4) if view.pose is None else view.pose.cam_from_world
-        return TrackedPose(
-            view.stamp_ns, view.camera, view.frame_id, TrackingStatus.TRACKING, pose,
-            1e-4 * np.eye(6), np.zeros(6), np.eye(6),
-            Scale(1.0, 0.01, 'odometry', metric=True, state='locked'),
+        pose = TrackedPose(
+            view.stamp_ns, view.camera, view.frame_id, TrackingStatus.TRACKING,
+            np.eye(4) if view.pose is None else view.pose.cam_from_world,
+            1e-4 * np.eye(6), np.zeros(6), np.eye(6), self.scale,
             is_keyframe=len(self.stamps_ns) == 1,
         )  # fmt: skip
+        return TrackedView(view, pose)
 
     def add_depth(self, result: ViewResult) -> None:
         self.depths_ns.append(result.view.stamp_ns)
@@ -181,14 +186,15 @@ class Follower:
 
 @pytest.fixture
 def followers(monkeypatch: pytest.MonkeyPatch) -> list[Follower]:
-    """Replace the tracker, which would find no corners on noise, and return those in use."""
+    """Replace trackers, which would find no way through noise, and return those in use."""
     opened: list[Follower] = []
 
-    def open_tracker(*_: object) -> Follower:
+    def open_tracker(*_: object, **__: object) -> Follower:
         opened.append(Follower())
         return opened[-1]
 
-    monkeypatch.setattr(bag_run, 'open_tracker', open_tracker)
+    monkeypatch.setattr(session, 'StreamTracker', open_tracker)
+    monkeypatch.setattr(tracking_run, 'StreamTracker', open_tracker)
     return opened
 
 
@@ -236,12 +242,12 @@ def test_every_image_that_can_be_decoded_is_tracked_and_gets_its_depth(
     assert run.record.configuration['tracking']['odometry']['noise'] == 0.0
 
 
-def test_bag_without_poses_is_not_tracked(tmp_path: Path, followers: list[Follower]) -> None:
+def test_tracked_poses_are_judged_only_where_there_are_true_ones(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'bag', count=1, without=[(POSE, 0)])
 
     run = evaluate_bag(BagRunOptions(bag, baselines=False, tracking=TrackingOptions()))
 
-    assert followers == run.tracks == []
+    assert run.tracks == []
     assert run.record.tracking == ()
 
 
@@ -377,7 +383,7 @@ def test_depth_of_other_stamps_is_no_truth_and_is_counted(tmp_path: Path) -> Non
 def test_frames_without_pose_are_left_out_of_the_trajectory_and_counted(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'bag', count=5, without=[(POSE, 1)])
 
-    record = evaluate_bag(BagRunOptions(bag)).record
+    record = evaluate_bag(BagRunOptions(bag, session=SessionConfig(poses='network'))).record
 
     assert record.counts()['published'] == 5
     assert record.sequence['frames_without_pose'] == 1

@@ -7,6 +7,8 @@ from dataclasses import replace
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import rotation_from_vector
+from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DropReason
 import numpy as np
 import pytest
 
@@ -18,8 +20,9 @@ from moe3d_engine.lab.reports.facts import FACTS
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.tracking_run import TrackingJudge
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
-from moe3d_engine.tracking.types import SparsePoints
+from moe3d_engine.tracking.stream import TrackedView
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Scale
@@ -48,10 +51,12 @@ class Follower:
         self.depths: list[ViewResult] = []
         self.references: list[ReferenceDepth] = []
 
-    def track(self, view: View) -> TrackedPose:
+    def track(self, view: View) -> TrackedView | Drop:
+        if self.views and view.stamp_ns == self.views[-1].stamp_ns:
+            return Drop(DropReason.STALE_STAMP, view.stamp_ns)
         self.views.append(view)
         known = view.pose is not None
-        return TrackedPose(
+        pose = TrackedPose(
             view.stamp_ns, view.camera, view.frame_id,
             TrackingStatus.TRACKING if known else TrackingStatus.LOST,
             view.pose.cam_from_world if known else np.eye(4),
@@ -59,6 +64,7 @@ class Follower:
             Scale(1.0, 0.01, 'odometry', metric=True, state='locked'),
             is_keyframe=len(self.views) % 4 == 1,
         )  # fmt: skip
+        return TrackedView(view, pose)
 
     def add_depth(self, result: ViewResult) -> None:
         self.depths.append(result)
@@ -75,13 +81,8 @@ class Follower:
 
 def judged(options: TrackingOptions, without: int = -1) -> tuple[TrackingJudge, list[Follower]]:
     """Judge followers of a walk on which the true pose of one image is missing."""
-    followers: list[Follower] = []
-
-    def open_tracker() -> Follower:
-        followers.append(Follower())
-        return followers[-1]
-
-    judge = TrackingJudge(open_tracker, options)
+    followers = [Follower() for _ in range(options.runs)]
+    judge = TrackingJudge(followers, options)
     gray = np.full((*HW, 3), 128, np.uint8)
     ones = np.ones(HW, np.float32)
     for number in range(NUM_FRAMES):
@@ -136,22 +137,34 @@ def test_runs_differ_in_odometry_and_grain_and_repeat() -> None:
     assert np.abs(others[0] - others[1]).max() > 0
 
 
-def test_each_run_gets_the_depth_of_the_image_that_it_has_seen() -> None:
-    _, followers = judged(TrackingOptions(runs=2))
+def test_further_runs_get_the_depth_of_the_images_that_they_have_seen() -> None:
+    _, (first, *others) = judged(TrackingOptions(runs=3))
 
-    for follower in followers:
+    assert not first.depths  # the session has given it already
+    for follower in others:
         assert [depth.view for depth in follower.depths] == follower.views
 
 
-def test_image_that_is_not_newer_is_left_out_with_its_depth() -> None:
-    judge, (follower,) = judged(TrackingOptions(reference_depth=True))
-    old, seen = follower.views[10], len(follower.views)
+def test_image_that_the_tracker_drops_is_not_judged() -> None:
+    judge, (follower,) = judged(TrackingOptions())
 
-    judge.track(old, None, np.ones(HW, np.float32))
-    judge.add_depth(follower.depths[10])
+    assert isinstance(judge.track(follower.views[-1], None), Drop)
 
-    assert len(follower.views) == len(follower.depths) == seen
-    assert not follower.references
+    assert len(judge.tracks()[0].stamps_ns) == NUM_FRAMES
+
+
+def test_what_comes_after_a_jump_back_is_tracked_but_not_judged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    judge, (follower,) = judged(TrackingOptions())
+    newest = follower.views[-1]
+
+    for stamp_ns in (newest.stamp_ns - 2_000_000_000, newest.stamp_ns + 1):
+        judge.track(replace(newest, stamp_ns=stamp_ns), true_pose(0))
+
+    assert len(follower.views) == NUM_FRAMES + 2
+    assert len(judge.tracks()[0].stamps_ns) == NUM_FRAMES
+    assert caplog.text.count('Stamps go back') == 1
 
 
 @pytest.mark.parametrize('asked', [True, False])
