@@ -11,9 +11,11 @@ from pathlib import Path
 import subprocess
 import time
 
+from moe3d_engine.cli.main import run as moe3d
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.lab.reports.record import read_record
 from moe3d_ros.tools.accounting import account_for
+from moe3d_ros.tools.commands import evaluate
 from moe3d_ros.tools.live_evaluation import find_saturation
 from moe3d_ros.tools.process_usage import UsageMonitor
 import pytest
@@ -122,6 +124,18 @@ def test_saturation_is_found_from_either_side_in_few_runs(limit: float) -> None:
 def test_nothing_is_claimed_where_no_rate_is_kept_up_with() -> None:
     assert find_saturation(lambda rate: False, 1.0) is None
     assert find_saturation(lambda rate: True, 1.0) == 16.0
+
+
+@pytest.mark.parametrize(
+    'asked',
+    [['--runs', '2'], ['--simulated-odometry'], ['--reference-depth'], ['--poses', 'network']],
+)
+def test_options_of_tracked_poses_are_refused_and_not_ignored(
+    asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert moe3d(['evaluate', '--bag', 'any', '--live', *asked], [evaluate]) == 2
+
+    assert 'Leave --live out' in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path('/proc/self/stat').exists(), reason='needs /proc')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,6 +53,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--scale-factor', type=float, metavar='M',
         help='metres per unit of the network, as scale.source fixed',
     )  # fmt: skip
+    poses = parser.add_argument_group(
+        'tracked poses', 'with --bag: judged wherever the bag has true poses'
+    )
+    poses.add_argument(
+        '--poses', choices=('tracking', 'odometry', 'network'), default='tracking',
+        help="where poses come from, as poses.source; the network's are not tracked ones "
+        '(default: tracking)',
+    )  # fmt: skip
+    poses.add_argument(
+        '--runs', type=int, default=1, metavar='N',
+        help='further runs see noise of one grey level and other odometry (default: 1)',
+    )  # fmt: skip
+    poses.add_argument(
+        '--simulated-odometry', metavar='ERRORS', nargs='?', const='',
+        help='give odometry made from the true poses, such as noise=.01,rotation_deg=.1 (the '
+        'default), bias=.03,slip=.05: shares of each step',
+    )  # fmt: skip
+    poses.add_argument(
+        '--reference-depth', action='store_true', help="give the bag's depth as source of metres"
+    )
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -59,6 +80,7 @@ def execute(args: argparse.Namespace) -> int:
     from moe3d_engine.cli.output import claim_report
     from moe3d_engine.lab.reports.report import write_report
     from moe3d_engine.lab.runs.bag_run import evaluate_bag
+    from moe3d_engine.lab.runs.tracking_run import write_tracks
     from tqdm import tqdm
 
     options = read_options(args)
@@ -66,7 +88,9 @@ def execute(args: argparse.Namespace) -> int:
     claim_report(folder, args.force)
     with tqdm(unit='frame', total=args.frames, disable=None) as progress:
         run = evaluate_bag(options, lambda outcome: progress.update())
-    report = write_report(folder, run.record, run.pictures, run.cloud)
+    track = run.tracks[0] if run.tracks else None
+    report = write_report(folder, run.record, run.pictures, run.cloud, track)
+    write_tracks(folder, run.tracks)
     if args.json:
         print(json.dumps(summarize(run.record) | {'report': str(report)}))
     else:
@@ -83,6 +107,8 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
     """Return what the arguments ask for."""
     from moe3d_engine.errors import ConfigError
     from moe3d_engine.lab.runs.bag_run import BagRunOptions
+    from moe3d_engine.lab.runs.simulated_odometry import read_odometry_errors
+    from moe3d_engine.lab.runs.tracking_run import TrackingOptions
     from moe3d_engine.policy import DEPTH_MAX_M
     from moe3d_engine.policy import Thresholds
     from moe3d_engine.scale import ScaleConfig
@@ -101,7 +127,7 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
         for name in ('min_agreement', 'min_confidence')
         if (value := getattr(args, name)) is not None
     }
-    factor = args.scale_factor
+    factor, errors = args.scale_factor, args.simulated_odometry
     return BagRunOptions(
         bag=args.bag,
         weights=args.weights[0],
@@ -113,10 +139,16 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
         pose_topic=args.pose_topic,
         frames=args.frames,
         all_metrics=args.all_metrics,
+        tracking=TrackingOptions(
+            args.runs,
+            None if errors is None else read_odometry_errors(errors),
+            args.reference_depth,
+        ),
         session=SessionConfig(
             WindowConfig(args.max_views, args.keyframe_interval),
             Thresholds(depth_max_m=DEPTH_MAX_M, **thresholds),
             ScaleConfig() if factor is None else ScaleConfig('fixed', factor),
+            args.poses,
         ),
     )
 
@@ -126,7 +158,12 @@ def summarize(record: EvaluationRecord) -> dict[str, object]:
     from moe3d_engine.lab.reports.record import without_nan
 
     summary: dict[str, object] = without_nan(
-        {'counts': record.counts(), 'summary': record.summary(), 'sequence': record.sequence}
+        {
+            'counts': record.counts(),
+            'summary': record.summary(),
+            'sequence': record.sequence,
+            'tracking': {name: s._asdict() for name, s in record.tracking_spread().items()},
+        }
     )
     return summary
 
@@ -142,7 +179,17 @@ def format_table(record: EvaluationRecord) -> str:
     lines = [markdown_table(['', *names], rows)] if rows else []
     if record.sequence:
         lines.append(', '.join(f'{name} {value:.4g}' for name, value in record.sequence.items()))
+    if record.tracking:
+        lines.append(f'tracked poses: {", ".join(_tracked(record))}')
     return '\n'.join([*lines, describe_counts(record)])
+
+
+def _tracked(record: EvaluationRecord) -> Iterator[str]:
+    """Yield each figure of the tracked poses; of several runs with the least and the most."""
+    for name, spread in record.tracking_spread().items():
+        several = len(record.tracking) > 1
+        limits = f' ({spread.least:.4g} to {spread.most:.4g})' if several else ''
+        yield f'{name} {spread.mean:.4g}{limits}'
 
 
 def describe_counts(record: EvaluationRecord) -> str:

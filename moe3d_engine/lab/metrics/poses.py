@@ -19,7 +19,7 @@ class PairErrors(NamedTuple):
 
 
 class TrajectoryErrors(NamedTuple):
-    """After one similarity for the whole trajectory."""
+    """After one similarity, or one rigid motion, for the whole trajectory."""
 
     ate_rmse_m: float
     rpe_translation_rmse_m: float
@@ -86,7 +86,10 @@ def relative_pose_auc(
 
 
 def trajectory_errors(
-    pred_world_from_cam: Float64Array, gt_world_from_cam: Float64Array
+    pred_world_from_cam: Float64Array,
+    gt_world_from_cam: Float64Array,
+    *,
+    correct_scale: bool = True,
 ) -> TrajectoryErrors:
     """
     Return ATE and RPE as CUT3R and MonST3R call evo.
@@ -94,11 +97,13 @@ def trajectory_errors(
     Parameters
     ----------
     pred_world_from_cam, gt_world_from_cam : (N, 4, 4), N >= 3, in the order of time.
+    correct_scale : whether the alignment is a Sim(3), as theirs; False = SE(3), which shows an
+        error of scale.
 
     Returns
     -------
     TrajectoryErrors
-        RMSE of positions after a Sim(3) alignment; RMSE of the motion from frame to frame.
+        RMSE of positions after the alignment; RMSE of the motion from frame to frame.
 
     Raises
     ------
@@ -120,7 +125,7 @@ def trajectory_errors(
     reference = PosePath3D(poses_se3=list(np.asarray(gt_world_from_cam, np.float64)))
     estimate = PosePath3D(poses_se3=list(np.asarray(pred_world_from_cam, np.float64)))
     try:
-        estimate.align(reference, correct_scale=True)
+        estimate.align(reference, correct_scale=correct_scale)
     except GeometryException as error:
         raise ShapeError(
             f'The trajectory cannot be aligned ({error}): a camera that rests or moves on one '

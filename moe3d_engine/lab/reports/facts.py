@@ -14,7 +14,7 @@ class Facts(NamedTuple):
     ----------
     heading : of its column in a table.
     direction : +1 = more is better, -1 = less is better, 0 = neither.
-    unit : `m`, `px`, `deg`, `ms`, `Hz`, `%`, `MB`; empty for shares and ratios.
+    unit : `m`, `cm`, `px`, `deg`, `ms`, `Hz`, `%`, `MB`; empty for shares and ratios.
     meaning : one line for the reader of a report.
     """
 
@@ -92,6 +92,58 @@ FACTS: Mapping[str, Facts] = {
     'auc30': Facts('AUC@30', +1, '', 'area under the accuracy of relative poses up to 30 degrees'),
     'path_ratio': Facts(
         'path ratio', 0, '', 'length of the predicted way over that of the true one'
+    ),
+    'ate_sim3_percent': Facts(
+        'ATE Sim3', -1, '%', 'error of tracked positions after one similarity, of the true way'
+    ),
+    'ate_se3_percent': Facts(
+        'ATE SE3', -1, '%', 'the same after one rigid motion, so that wrong metres show'
+    ),
+    'ate_sim3_m': Facts('ATE Sim3', -1, 'm', 'the first in metres'),
+    'ate_se3_m': Facts('ATE SE3', -1, 'm', 'the second in metres'),
+    'rpe_cm': Facts('RPE', -1, 'cm', 'error of the tracked way from frame to frame, metres as is'),
+    'rpe_deg': Facts('RPE turn', -1, 'deg', 'error of the tracked turn from frame to frame'),
+    'path_m': Facts('way', 0, 'm', 'length of the true way'),
+    'track_scale': Facts(
+        'scale', 0, '', 'tracked length over the true one, by the similarity of the whole way'
+    ),
+    'scale_error_percent': Facts(
+        'scale error', -1, '%', 'median error of the tracked length of the last metre, over time'
+    ),
+    'scale_covered': Facts(
+        'way covered', +1, '', 'share of frames whose scale error is within 2 published stds'
+    ),
+    'depth_scale_error_percent': Facts(
+        'depth scale error', -1, '%', 'median error of the scale of depth at the tracked points'
+    ),
+    'depth_scale_covered': Facts(
+        'depth covered', +1, '', 'share of frames whose depth scale error is within 2 such stds'
+    ),
+    'scale_std_percent': Facts(
+        'scale std', 0, '%', 'median of the published standard deviation of log scale'
+    ),
+    'scale_locked': Facts('scale locked', +1, '', 'share of frames whose scale is locked'),
+    'nees_median': Facts(
+        'NEES', 0, '', 'median normalised error squared of poses, 5.3 where covariances are honest'
+    ),
+    'nees_in_band': Facts(
+        'NEES in band', +1, '', 'share of frames within its two-sided 95 % band, 1.24 to 14.4'
+    ),
+    'nees_below_bound': Facts(
+        'NEES below', +1, '', 'share of frames below its one-sided 95 % bound, 12.6'
+    ),
+    'undetected': Facts(
+        'undetected', -1, '',
+        'share of frames off by over 10 % of the way while neither status nor covariance says so',
+    ),
+    'lost': Facts('lost', -1, '', 'share of frames that tracking calls lost'),
+    'starting': Facts('starting', -1, '', 'share of frames before there is a map'),
+    'track_cpu_ms': Facts(
+        'CPU', -1, 'ms', 'median CPU time of tracking a frame that becomes no keyframe'
+    ),
+    'track_cpu_p95_ms': Facts('CPU p95', -1, 'ms', 'the same, 95th percentile'),
+    'keyframe_cpu_ms': Facts(
+        'CPU keyframe', -1, 'ms', 'median CPU time of one that does, bundle adjustment included'
     ),
     'ece': Facts(
         'ECE', -1, '', 'expected calibration error of the boundary confidence, nothing rejected'

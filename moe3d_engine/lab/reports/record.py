@@ -12,6 +12,7 @@ import json
 import math
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 from moe3d_engine.errors import InputError
 
@@ -53,6 +54,14 @@ class FrameRecord:
     methods: Mapping[str, Figures] = field(default_factory=dict)
 
 
+class Spread(NamedTuple):
+    """A figure over several runs of the same thing."""
+
+    mean: float
+    least: float
+    most: float
+
+
 @dataclass(frozen=True, slots=True)
 class EvaluationRecord:
     """
@@ -68,6 +77,7 @@ class EvaluationRecord:
     reliability : `edges`, `counts`, `confidence`, `correct` of the diagram's bins; empty without.
     timings : everything that differs between two runs of the same thing: latencies, throughput,
         CPU, memory, milliseconds of the filters.
+    tracking : figures of the tracked poses by name, of each run of the tracker; empty without.
     """
 
     kind: str
@@ -76,6 +86,7 @@ class EvaluationRecord:
     sequence: Mapping[str, float] = field(default_factory=dict)
     reliability: Mapping[str, list[float]] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)
+    tracking: tuple[Mapping[str, float], ...] = ()
 
     @property
     def methods(self) -> list[str]:
@@ -98,6 +109,14 @@ class EvaluationRecord:
             for method in self.methods
         }
 
+    def tracking_spread(self) -> dict[str, Spread]:
+        """Return the figures of the tracked poses over all runs by name."""
+        return {
+            name: Spread(sum(values) / len(values), min(values), max(values))
+            for name in dict.fromkeys(name for run in self.tracking for name in run)
+            if (values := [run[name] for run in self.tracking if name in run])
+        }
+
     def write(self, path: Path) -> None:
         """Write the record as JSON; figures that do not exist (NaN) become null."""
         content = {
@@ -107,6 +126,7 @@ class EvaluationRecord:
             'counts': self.counts(),
             'summary': self.summary(),
             'sequence': self.sequence,
+            'tracking': self.tracking,
             'reliability': self.reliability,
             'frames': [asdict(frame) for frame in self.frames],
             'timings': self.timings,
@@ -144,10 +164,12 @@ def read_record(path: Path) -> EvaluationRecord:
         if content['format'] != FORMAT:
             raise InputError(f'{path} has the format {content["format"]!r}; {FORMAT} is read.')
         frames = tuple(_frame(frame) for frame in content['frames'])
-        names = [f.name for f in fields(EvaluationRecord) if f.name not in ('frames', 'sequence')]
+        figures = ('frames', 'sequence', 'tracking')
+        names = [f.name for f in fields(EvaluationRecord) if f.name not in figures]
         return EvaluationRecord(
             frames=frames,
             sequence=_with_nan(content['sequence']),
+            tracking=tuple(_with_nan(run) for run in content.get('tracking', ())),
             **{name: content[name] for name in names},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

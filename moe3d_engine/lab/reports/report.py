@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from moe3d_engine.lab.metrics.tracking import Track
 from moe3d_engine.lab.reports.facts import direction_of
 from moe3d_engine.lab.reports.facts import FACTS
 from moe3d_engine.lab.reports.figures import draw_cloud
@@ -22,6 +23,7 @@ from moe3d_engine.lab.reports.html import flatten
 from moe3d_engine.lab.reports.html import images
 from moe3d_engine.lab.reports.html import page
 from moe3d_engine.lab.reports.html import table
+from moe3d_engine.lab.reports.paths import draw_track
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
@@ -35,6 +37,7 @@ def write_report(
     record: EvaluationRecord,
     pictures: Sequence[FramePicture],
     cloud: CloudPicture | None,
+    track: Track | None = None,
 ) -> Path:
     """
     Write `report.html`, which needs no other file and no network, the pictures and the record.
@@ -45,6 +48,7 @@ def write_report(
     record : also written, as `evaluation.json`.
     pictures : the worst frames, say, worst first.
     cloud : of one frame, seen from the side; flying points are red.
+    track : tracked poses, seen from above and from the side.
 
     Returns
     -------
@@ -57,6 +61,7 @@ def write_report(
     for name, picture in zip(worst, pictures, strict=True):
         draw_frame(folder / name, picture)
     drawn = {
+        'track.png': draw_track(folder / 'track.png', track),
         'frames.png': draw_frames(folder / 'frames.png', record),
         'reliability.png': draw_record_reliability(folder / 'reliability.png', record),
         'latency.png': draw_latency(folder / 'latency.png', record),
@@ -68,6 +73,7 @@ def write_report(
 
     sections = [
         ('Figures', _summary(record)),
+        ('Tracked poses', _tracking(record) + shown('track.png')),
         ('Frames', _counts(record) + shown('frames.png')),
         ('Worst frames', images(folder, worst)),
         ('Cloud from the side and from above, flying points in red', shown('cloud.png')),
@@ -106,6 +112,20 @@ def _summary(record: EvaluationRecord) -> str:
         known['ms'] = 'median time of a method on one frame, in milliseconds'
     note = '<p class="note">↑ more is better, ↓ less is better.</p>' if known else ''
     return html + note + definitions(known)
+
+
+def _tracking(record: EvaluationRecord) -> str:
+    """Return the figures of the tracked poses; of several runs their mean, least and most."""
+    several = len(record.tracking) > 1
+    rows = [
+        [_with_arrow(name), *map(cell, spread if several else spread[:1])]
+        for name, spread in record.tracking_spread().items()
+    ]
+    if not rows:
+        return ''
+    head = [f'mean of {len(record.tracking)} runs', 'least', 'most'] if several else ['']
+    known = {name: _meaning(name) for name in record.tracking_spread() if name in FACTS}
+    return table(['tracked poses', *head], rows) + definitions(known)
 
 
 def _with_arrow(name: str) -> str:

@@ -20,6 +20,7 @@ from moe3d_engine.lab.metrics.reconstruction import reconstruction_metrics
 from moe3d_engine.lab.metrics.reconstruction import ReconstructionMetrics
 from moe3d_engine.lab.metrics.reconstruction import refine_icp
 from moe3d_engine.lab.metrics.reconstruction import umeyama
+from moe3d_engine.lab.metrics.trajectories import path_length
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
@@ -104,7 +105,7 @@ class MapJudge:
         figures = {'poses': float(len(poses)), 'pieces': float(len(self._pieces))}
         if np.ptp(poses[:, :3, 3], axis=0).any() and np.ptp(true_poses[:, :3, 3], axis=0).any():
             figures |= _trajectory_figures(poses, true_poses)
-        figures['path_ratio'] = _path_length(poses) / (_path_length(true_poses) or math.nan)
+        figures['path_ratio'] = path_length(poses) / (path_length(true_poses) or math.nan)
         figures['auc30'] = relative_pose_auc(invert_rigid(poses), invert_rigid(true_poses))
         return figures | _cloud_figures(piece)
 
@@ -124,11 +125,6 @@ class MapJudge:
         kept = {v: p for v, p in self._world_from_cam.items() if v in result.views}
         self._world_from_cam = {**kept, result.views[newest]: pose}
         return pose
-
-
-def _path_length(poses: Float64Array) -> float:
-    """Return the length of the way through poses (N, 4, 4)."""
-    return float(np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1).sum())
 
 
 def _trajectory_figures(poses: Float64Array, true_poses: Float64Array) -> dict[str, float]:

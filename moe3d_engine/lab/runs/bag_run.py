@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -30,9 +31,12 @@ from moe3d_engine.bags.frames import true_pose
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
+from moe3d_engine.intake.drops import DroppedFrameError
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.messages import COMPRESSED_IMAGE
 from moe3d_engine.intake.messages import is_rectified_topic
+from moe3d_engine.lab.metrics.tracking import Track
+from moe3d_engine.lab.metrics.tracking import tracking_figures
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import FrameRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
@@ -40,15 +44,21 @@ from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
 from moe3d_engine.lab.runs.bag_map import MapJudge
 from moe3d_engine.lab.runs.frame_judge import FrameJudge
+from moe3d_engine.lab.runs.tracking_run import check_tracking
+from moe3d_engine.lab.runs.tracking_run import open_trackers
+from moe3d_engine.lab.runs.tracking_run import TrackingJudge
+from moe3d_engine.lab.runs.tracking_run import TrackingOptions
 from moe3d_engine.lab.runs.versions import versions
 from moe3d_engine.lab.runs.worst_frames import frame_picture
 from moe3d_engine.lab.runs.worst_frames import WorstFrames
 from moe3d_engine.network import Engine
+from moe3d_engine.network import timed
 from moe3d_engine.policy import DEPTH_MAX_M
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import Session
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.window import check_fits
 import numpy as np
@@ -75,6 +85,7 @@ class BagRunOptions:
     session : window, thresholds and the source of metres.
     baselines : whether the classic filters are judged beside.
     all_metrics : see WindowTruth.
+    tracking : how tracked poses are judged, where the bag has true ones; None = not at all.
     """
 
     bag: Path
@@ -92,15 +103,17 @@ class BagRunOptions:
     )
     baselines: bool = True
     all_metrics: bool = False
+    tracking: TrackingOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BagRun:
-    """A record with what a report shows of it; the worst frames first."""
+    """A record with what a report shows of it: worst frames first, tracked poses of each run."""
 
     record: EvaluationRecord
     pictures: list[FramePicture]
     cloud: CloudPicture | None
+    tracks: Sequence[Track] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +156,7 @@ def evaluate_bag(
             options.pose_topic,
         )
         check_depth(bag, topics)
+        check_tracking(options.tracking, topics)
         images = bag.topics[topics.camera.image]
         expected = min(count for count in _counts(options, images.count) if count is not None)
         engine = Engine(open_backend(options.backend, options.weights, threads=options.threads))
@@ -194,6 +208,10 @@ class _BagJudge:
             all_metrics=options.all_metrics,
         )
         self._map = MapJudge()
+        self._tracking: TrackingJudge | None = None
+        if options.tracking is not None and topics.pose is not None:
+            trackers = open_trackers(self._session, options.tracking)
+            self._tracking = TrackingJudge(trackers, options.tracking) if trackers else None
         self._stages_ms: dict[str, list[float]] = {}
         self._shown = WorstFrames()
         self._without = {'truth': 0, 'pose': 0}
@@ -209,14 +227,15 @@ class _BagJudge:
                 DropReason.NO_CAMERA_INFO, frame.stamp_ns, 'none has its stamp.'
             )
         else:
-            result = self._session.push_frame(self._camera, frame.image, frame.info)
+            result = self._reconstruct(frame)
         if isinstance(result, Drop):
             self.frames.append(FrameRecord(key, dropped=result.reason.value))
             self._reasons.setdefault(result.reason.value, result.text)
             return FrameOutcome(result)
         for stage, value in result.timings_ms.items():
             self._stages_ms.setdefault(stage, []).append(value)
-        truth, pose = self._truth(frame, result), true_pose(frame)
+        truth = self._truth(frame, result.intrinsics[0], result.depth.shape[1:])
+        pose = true_pose(frame)
         self._without['truth'] += truth is None
         self._without['pose'] += pose is None
         self._map.add(result, pose, truth)
@@ -226,6 +245,27 @@ class _BagJudge:
         picture = frame_picture(key, result, truth, methods[PUBLISHED])
         self._shown.add(picture, result.intrinsics[0])
         return FrameOutcome(result, truth)
+
+    def _reconstruct(self, frame: BagFrame) -> Reconstruction | Drop:
+        """Track an image, then reconstruct the window that it completes."""
+        if self._tracking is None:
+            return self._session.push_frame(self._camera, frame.image, frame.info)
+        timings_ms: dict[str, float] = {}
+        try:
+            with timed(timings_ms, 'rectify'):
+                view = self._camera.view_of(frame.image, frame.info)
+        except DroppedFrameError as error:
+            return Drop(error.reason, frame.stamp_ns, str(error))
+        assert view.intrinsics is not None
+        depth_m = self._truth(frame, view.intrinsics, view.image.shape[:2])
+        tracked = self._tracking.track(view, true_pose(frame), depth_m)
+        if isinstance(tracked, Drop):
+            return tracked
+        result = self._session.push((tracked.view,))
+        if isinstance(result, Reconstruction):
+            result.timings_ms.update(timings_ms)
+            self._tracking.add_depth(result.results[0])
+        return result
 
     def add_missing(self, expected: int, damaged: int) -> None:
         """Count the expected images that have not come: damaged messages, then lost ones."""
@@ -256,22 +296,30 @@ class _BagJudge:
         diagram = self._judge.reliability()
         if diagram is not None:
             sequence['ece'] = diagram.expected_calibration_error
+        tracks = [] if self._tracking is None else self._tracking.tracks()
         times = self._stages_ms | self._judge.milliseconds
+        timings: dict[str, Any] = {
+            'median_ms': {name: float(np.median(values)) for name, values in times.items()}
+        }
+        if self._tracking is not None:
+            timings['tracking'] = self._tracking.cpu_figures()
         record = EvaluationRecord(
             'bag-offline',
             configuration,
             tuple(self.frames),
             sequence,
             {} if diagram is None else diagram.bins,
-            {'median_ms': {name: float(np.median(values)) for name, values in times.items()}},
+            timings,
+            tuple(tracking_figures(track) for track in tracks),
         )
-        return BagRun(record, self._shown.pictures(), self._shown.cloud)
+        return BagRun(record, self._shown.pictures(), self._shown.cloud, tracks)
 
-    def _truth(self, frame: BagFrame, result: Reconstruction) -> Float32Array | None:
-        """Return the true depth; None where it cannot be used."""
-        height, width = result.depth.shape[1:]
+    def _truth(
+        self, frame: BagFrame, intrinsics: Float64Array, out_hw: tuple[int, ...]
+    ) -> Float32Array | None:
+        """Return the true depth on the pixels of `intrinsics`; None where it cannot be used."""
         try:
-            truth = true_depth(frame, self._topics, result.intrinsics[0], (height, width))
+            truth = true_depth(frame, self._topics, intrinsics, (out_hw[0], out_hw[1]))
         except InputError as error:
             logger.warning('%d has no truth. %s', frame.stamp_ns, error)
             return None
@@ -292,6 +340,7 @@ def _configuration(options: BagRunOptions, topics: FrameTopics) -> dict[str, Any
         'weights_sha256': {role: file.sha256 for role, file in card.files.items()},
         'threads': options.threads,
         'settings': asdict(options.session),
+        **({} if options.tracking is None else {'tracking': asdict(options.tracking)}),
         'versions': versions(),
     }  # fmt: skip
 

@@ -40,6 +40,12 @@ def execute(args: argparse.Namespace) -> int:
         raise ConfigError('--live plays a bag into the node: name one with --bag.')
     if args.all_metrics:
         raise ConfigError('--all-metrics judges depth; --live measures time. Leave one out.')
+    told = args.simulated_odometry is not None or args.reference_depth
+    if told or args.runs != 1 or args.poses != 'tracking':
+        raise ConfigError(
+            '--poses, --runs, --simulated-odometry and --reference-depth judge tracked poses; '
+            '--live measures time, --repeats times. Leave --live out.'
+        )
     return execute_live(args)
 
 

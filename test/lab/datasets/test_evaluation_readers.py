@@ -8,14 +8,18 @@ from pathlib import Path
 import cv2
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
+from moe3d_engine.geometry.cameras import rotation_from_quaternion
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
+from moe3d_engine.lab.datasets.frames import read_table
 from moe3d_engine.lab.datasets.sequences.open import open_scenes
 from moe3d_engine.lab.datasets.sequences.scenes import associate
 from moe3d_engine.lab.datasets.sequences.scenes import Scenes
 from moe3d_engine.lab.datasets.sequences.seven_scenes import SevenScenes
 from moe3d_engine.lab.datasets.sequences.sintel import read_cam
 from moe3d_engine.lab.datasets.sequences.sintel import read_dpt
+from moe3d_engine.lab.datasets.sequences.tum import pose_from_row
+from moe3d_engine.lab.datasets.sequences.tum import write_trajectory
 import numpy as np
 import pytest
 
@@ -295,3 +299,17 @@ def test_depth_of_8_bits_and_of_another_shape_is_refused(tmp_path: Path) -> None
     cv2.imwrite(str(frame.depth), np.ones((6, 20), np.uint16))
     with pytest.raises(InputError, match='one shape'):
         scenes.read(frame)
+
+
+def test_trajectory_is_written_as_tum_reads_it(tmp_path: Path, rng: np.random.Generator) -> None:
+    stamps_ns = 1_731_846_203_417_293_651 + 99_999_999 * np.arange(4)
+    poses = np.tile(np.eye(4), (4, 1, 1))
+    poses[:, :3, :3] = rotation_from_quaternion(rng.normal(size=(4, 4)))
+    poses[:, :3, 3] = rng.normal(size=(4, 3))
+
+    write_trajectory(tmp_path / 'poses.tum', stamps_ns, poses)
+
+    assert '1731846203.417293651 ' in (tmp_path / 'poses.tum').read_text()
+    rows = read_table(tmp_path / 'poses.tum', 8)
+    np.testing.assert_allclose(rows[:, 0], stamps_ns / 1e9, atol=1e-6)
+    np.testing.assert_allclose([pose_from_row(row) for row in rows], poses, atol=1e-8)

@@ -29,6 +29,7 @@ RECORD = EvaluationRecord(
     ),
     sequence={'ate_rmse_m': math.nan},
     timings={'p50_ms': 3.0},
+    tracking=({'ate_se3_percent': 1.0, 'lost': 0.0}, {'ate_se3_percent': 4.0}),
 )
 
 
@@ -49,6 +50,22 @@ def test_record_survives_json_without_nan(tmp_path: Path) -> None:
     assert (tmp_path / 'a.json').read_bytes() == (tmp_path / 'b.json').read_bytes()
     assert again.summary() == RECORD.summary()
     assert math.isnan(again.sequence['ate_rmse_m'])
+
+
+def test_figures_of_tracked_poses_have_a_spread_over_the_runs_that_have_them() -> None:
+    assert RECORD.tracking_spread() == {
+        'ate_se3_percent': (2.5, 1.0, 4.0),
+        'lost': (0.0, 0.0, 0.0),
+    }
+
+
+def test_record_of_before_there_was_tracking_is_read(tmp_path: Path) -> None:
+    RECORD.write(tmp_path / 'a.json')
+    content = json.loads((tmp_path / 'a.json').read_text())
+    del content['tracking']
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+
+    assert read_record(tmp_path / 'a.json').tracking == ()
 
 
 @pytest.mark.parametrize('content', ['', '[]', '{}', json.dumps({'format': 'other'})])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+from moe3d_engine.lab.metrics.tracking import Track
 from moe3d_engine.lab.reports.figures import draw_frame
+from moe3d_engine.lab.reports.paths import draw_track
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import FrameRecord
@@ -101,6 +104,51 @@ def test_report_is_self_contained_and_complete(tmp_path: Path) -> None:
     assert read_record(path.with_name('evaluation.json')).counts()['in'] == 5
     for name in ('report', 'frames', 'frame-0', 'cloud', 'reliability', 'latency'):
         assert path.with_name(f'{name}.png').read_bytes().startswith(b'\x89PNG'), name
+
+
+def example_track(*, metric: bool = True, known: int = 30) -> Track:
+    """Track a walk on which the last frames are lost and drift away."""
+    world_from_cam = np.tile(np.eye(4), (30, 1, 1))
+    world_from_cam[:, 0, 3] = 0.1 * np.arange(30)
+    world_from_cam[:, 2, 3] = np.sin(0.2 * np.arange(30))
+    odom_from_cam = world_from_cam.copy()
+    odom_from_cam[25:, 1, 3] += 0.05 * np.arange(5)
+    world_from_cam[known:] = np.nan
+    return Track(
+        100_000_000 * np.arange(30), odom_from_cam, np.tile(1e-3 * np.eye(6), (30, 1, 1)),
+        world_from_cam, np.full(30, 0.05 if metric else np.inf), np.ones(30, bool), metric,
+        np.zeros(30, bool), np.arange(30) >= 25, np.full(30, np.nan),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('metric', [True, False])
+def test_report_shows_paths_and_figures_of_all_runs(tmp_path: Path, metric: bool) -> None:
+    record = replace(
+        example(), tracking=({'ate_se3_percent': 1.0}, {'ate_se3_percent': 4.0, 'lost': 0.1})
+    )
+
+    path = write_report(tmp_path, record, [], None, example_track(metric=metric))
+
+    rows = Page(path.read_text()).rows
+    assert ['tracked poses', 'mean of 2 runs', 'least', 'most'] in rows
+    assert ['ate_se3_percent ↓', '2.5', '1', '4'] in rows
+    assert path.with_name('track.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_single_run_has_no_spread(tmp_path: Path) -> None:
+    record = replace(example(), tracking=({'lost': 0.1},))
+
+    rows = Page(write_report(tmp_path, record, [], None).read_text()).rows
+
+    assert ['tracked poses', ''] in rows
+    assert ['lost ↓', '0.1'] in rows
+
+
+def test_track_of_which_little_is_known_has_no_picture(tmp_path: Path) -> None:
+    assert not draw_track(tmp_path / 'track.png', example_track(known=2))
+    assert not draw_track(tmp_path / 'track.png', None)
+    assert not (tmp_path / 'track.png').exists()
+    assert draw_track(tmp_path / 'track.png', example_track(known=3))
 
 
 def test_key_of_a_frame_is_no_formula(tmp_path: Path) -> None:

@@ -8,12 +8,25 @@ from pathlib import Path
 import re
 from typing import Any
 
+from moe3d_engine import session
 from moe3d_engine.cli.main import run as moe3d
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.lab.commands import evaluate
+from moe3d_engine.lab.commands.evaluate_bag import summarize
+from moe3d_engine.lab.runs import tracking_run
 from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
+from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
+from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+from moe3d_engine.scale.depth_ratio import ReferenceDepth
+from moe3d_engine.session import SessionConfig
+from moe3d_engine.tracking.stream import TrackedView
+from moe3d_engine.tracking.types import TrackedPose
+from moe3d_engine.tracking.types import TrackingStatus
+from moe3d_engine.types import Scale
+from moe3d_engine.types import View
+from moe3d_engine.types import ViewResult
 import numpy as np
 import pytest
 
@@ -141,17 +154,122 @@ def test_every_frame_is_published_or_dropped_and_two_runs_are_equal(tmp_path: Pa
     assert baselines <= set(runs[0].record.timings['median_ms'])
 
 
-def test_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+class Follower:
+    """Believes its odometry, and makes the first image a keyframe."""
+
+    scale = Scale(1.0, 0.01, 'odometry', metric=True, state='locked')
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.stamps_ns: list[int] = []
+        self.depths_ns: list[int] = []
+        self.references: list[ReferenceDepth] = []
+
+    def track(self, view: View) -> TrackedView:
+        self.stamps_ns.append(view.stamp_ns)
+        pose = TrackedPose(
+            view.stamp_ns, view.camera, view.frame_id, TrackingStatus.TRACKING,
+            np.eye(4) if view.pose is None else view.pose.cam_from_world,
+            1e-4 * np.eye(6), np.zeros(6), np.eye(6), self.scale,
+            is_keyframe=len(self.stamps_ns) == 1,
+        )  # fmt: skip
+        return TrackedView(view, pose)
+
+    def add_depth(self, result: ViewResult) -> None:
+        self.depths_ns.append(result.view.stamp_ns)
+
+    def add_reference(self, reference: ReferenceDepth) -> None:
+        self.references.append(reference)
+
+    def sparse_points(self, stamp_ns: int) -> None:
+        """See nothing."""
+
+
+@pytest.fixture
+def followers(monkeypatch: pytest.MonkeyPatch) -> list[Follower]:
+    """Replace trackers, which would find no way through noise, and return those in use."""
+    opened: list[Follower] = []
+
+    def open_tracker(*_: object, **__: object) -> Follower:
+        opened.append(Follower())
+        return opened[-1]
+
+    monkeypatch.setattr(session, 'StreamTracker', open_tracker)
+    monkeypatch.setattr(tracking_run, 'StreamTracker', open_tracker)
+    return opened
+
+
+def test_command_writes_a_report_with_the_paths_of_tracked_poses(
+    tmp_path: Path, followers: list[Follower], capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip('matplotlib')
-    bag = str(write_bag(tmp_path / 'bag', count=2))
+    pytest.importorskip('evo')
+    bag = str(write_bag(tmp_path / 'bag', count=3))
     command = ['evaluate', '--bag', bag, '--out', str(tmp_path / 'out'), '--all-metrics']
 
-    assert moe3d(command, [evaluate]) == 0
+    assert moe3d([*command, '--simulated-odometry', '--runs', '2'], [evaluate]) == 0
 
     printed = capsys.readouterr().out
-    assert '2 frames in, 2 published' in printed
+    assert '3 frames in, 3 published' in printed
     assert 'free_space_violation' in printed
+    assert re.search(r'ate_se3_percent \S+ \(\S+ to \S+\)', printed)
     assert (tmp_path / 'out' / 'report.html').stat().st_size > 10_000
+    lines = (tmp_path / 'out' / 'truth.tum').read_text().splitlines()
+    assert lines[1].split()[0] == '10.000000000'
+    for name in ('trajectory-0.tum', 'trajectory-1.tum', 'track.png'):
+        assert (tmp_path / 'out' / name).is_file(), name
+    assert len(followers) == 2
+
+
+def test_every_image_that_can_be_decoded_is_tracked_and_gets_its_depth(
+    tmp_path: Path, followers: list[Follower]
+) -> None:
+    pytest.importorskip('evo')
+    bag = write_bag(tmp_path / 'bag', count=6, without=[(INFO, 2), (POSE, 3)])
+    options = TrackingOptions(2, OdometryErrors(0.0, 0.0), reference_depth=True)
+
+    run = evaluate_bag(BagRunOptions(bag, baselines=False, tracking=options))
+
+    expected = [(10 + number) * PERIOD_NS for number in (0, 1, 3, 4, 5)]
+    for follower in followers:
+        assert follower.stamps_ns == follower.depths_ns == expected
+        assert [reference.stamp_ns for reference in follower.references] == expected
+        assert {*np.unique(follower.references[0].points_cam[:, 2])} == {1.5, 3.0}
+    assert len(run.record.tracking) == len(run.tracks) == 2
+    assert run.record.tracking[0]['ate_se3_percent'] == pytest.approx(0.0, abs=1e-6)
+    assert run.record.tracking[0]['path_m'] == pytest.approx(0.5, abs=0.01)
+    assert summarize(run.record)['tracking']['lost'] == {'mean': 0.0, 'least': 0.0, 'most': 0.0}
+    assert set(run.record.timings['tracking']) >= {'track_cpu_ms', 'keyframe_cpu_ms'}
+    assert run.record.configuration['tracking']['odometry']['noise'] == 0.0
+
+
+def test_tracked_poses_are_judged_only_where_there_are_true_ones(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=1, without=[(POSE, 0)])
+
+    run = evaluate_bag(BagRunOptions(bag, baselines=False, tracking=TrackingOptions()))
+
+    assert run.tracks == []
+    assert run.record.tracking == ()
+
+
+def test_bag_without_what_tracking_is_to_be_told_is_refused(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / 'bag', count=1, without=[(POSE, 0), (DEPTH, 0)])
+
+    for options, name in (
+        (TrackingOptions(odometry=OdometryErrors()), '--pose-topic'),
+        (TrackingOptions(reference_depth=True), '--depth-topic'),
+    ):
+        with pytest.raises(InputError, match=name):
+            evaluate_bag(BagRunOptions(bag, tracking=options))
+
+
+def test_command_refuses_errors_of_odometry_that_it_does_not_know(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ['evaluate', '--bag', str(tmp_path), '--simulated-odometry', 'drift=1']
+
+    assert moe3d(command, [evaluate]) == 2
+
+    assert "got 'drift=1'" in capsys.readouterr().err
 
 
 def test_command_that_could_evaluate_nothing_says_why_and_fails(
@@ -265,7 +383,7 @@ def test_depth_of_other_stamps_is_no_truth_and_is_counted(tmp_path: Path) -> Non
 def test_frames_without_pose_are_left_out_of_the_trajectory_and_counted(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / 'bag', count=5, without=[(POSE, 1)])
 
-    record = evaluate_bag(BagRunOptions(bag)).record
+    record = evaluate_bag(BagRunOptions(bag, session=SessionConfig(poses='network'))).record
 
     assert record.counts()['published'] == 5
     assert record.sequence['frames_without_pose'] == 1

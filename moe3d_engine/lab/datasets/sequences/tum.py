@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from moe3d_engine.errors import InputError
+from moe3d_engine.geometry.cameras import quaternion_from_rotation
 from moe3d_engine.geometry.cameras import rotation_from_quaternion
 from moe3d_engine.lab.datasets.frames import read_png_depth
 from moe3d_engine.lab.datasets.frames import read_table
@@ -14,6 +15,7 @@ from moe3d_engine.lab.datasets.sequences.scenes import Scenes
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
+from numpy.typing import NDArray
 
 # fx, fy, cx, cy of the colour cameras, as the data set's page gives them.
 CAMERAS_PX = {
@@ -96,3 +98,24 @@ def pose_from_row(row: Float64Array) -> Float64Array:
     world_from_cam[:3, :3] = rotation_from_quaternion(row[4:8])
     world_from_cam[:3, 3] = row[1:4]
     return world_from_cam
+
+
+def write_trajectory(
+    path: Path, stamps_ns: NDArray[np.int64], world_from_cam: Float64Array
+) -> None:
+    """
+    Write poses as TUM's trajectory files have them: `stamp tx ty tz qx qy qz qw`.
+
+    Parameters
+    ----------
+    path : of the file, which evo and others read.
+    stamps_ns : (N,); written in seconds with all their digits.
+    world_from_cam : (N, 4, 4).
+    """
+    quaternions = quaternion_from_rotation(world_from_cam[:, :3, :3])
+    lines = ['# timestamp tx ty tz qx qy qz qw']
+    for stamp_ns, pose, quaternion in zip(stamps_ns, world_from_cam, quaternions, strict=True):
+        sec, nanosec = divmod(int(stamp_ns), 1_000_000_000)
+        numbers = ' '.join(f'{value + 0.0:.9f}' for value in (*pose[:3, 3], *quaternion))
+        lines.append(f'{sec}.{nanosec:09d} {numbers}')
+    path.write_text('\n'.join(lines) + '\n', encoding='utf-8')
