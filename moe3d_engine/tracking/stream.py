@@ -89,6 +89,8 @@ class StreamTracker:
             pose = self._given.follow(view, pose)
         self._newest_ns = view.stamp_ns
         known = pose.status is TrackingStatus.TRACKING
+        if pose.status is TrackingStatus.STARTING:
+            known = pose.is_keyframe  # the origin of its map, which is where it is by definition
         prior = PosePrior(pose.cam_from_odom, TRACKED) if known else None
         return TrackedView(replace(view, pose=prior), pose)
 
