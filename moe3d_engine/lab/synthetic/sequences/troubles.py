@@ -97,13 +97,14 @@ def _covered(grey: Float32Array, index: int, count: int, _motion_px: Float64Arra
 TROUBLES = MappingProxyType(
     {
         'walk': Trouble(),
-        'slow_walk': Trouble(rate_hz=30),
-        'forward': Trouble(paths.advance),
         'low_contrast': Trouble(effect=_low_contrast),
         'exposure_ramps': Trouble(effect=_exposure_ramps),
         'exposure_jumps': Trouble(effect=_exposure_jumps),
         'blur_9': Trouble(effect=_blurred(9)),
         'blur_21': Trouble(effect=_blurred(21)),
+        'covered': Trouble(effect=_covered),
+        'slow_walk': Trouble(rate_hz=30),
+        'forward': Trouble(paths.advance),
         'repeated_texture': Trouble(look='repeated'),
         'few_features': Trouble(look='plain'),
         'turn': Trouble(paths.turn),
@@ -117,7 +118,6 @@ TROUBLES = MappingProxyType(
         'board_40_standing': Trouble(paths.stand, board_width=0.40),
         'half_rate': Trouble(rate_hz=5),
         'gaps': Trouble(stream='gaps'),
-        'covered': Trouble(effect=_covered),
         'resized': Trouble(stream='resized'),
         'looped': Trouble(stream='looped'),
     }
