@@ -27,6 +27,7 @@ DEPTH_EVERY_S = 0.2  # of a network on a small computer: a result so often, and 
 TOLERANCE = 0.1  # of the way travelled
 TOLERANCE_M = 0.02  # however short the way
 CHI_SQUARE_99 = 11.345  # of three degrees of freedom
+_FLOOR_M = 1e-4  # no position is surer
 _SCALE_FROM_M = 0.05  # a shorter way says nothing of the scale
 
 
@@ -51,7 +52,8 @@ class Trial:
     travelled_m : (N,) length of the true way up to the image.
     error_m : (N, 3) position in the world, as said minus true, after the one scale that fits the
         images tracked up to this one best.
-    covered : (N,) bool, whether the covariance covers that error at 99 %.
+    covered : (N,) bool, whether the covariance, less the doubt about the scale, covers that error
+        at 99 %.
     """
 
     sequence: Sequence
@@ -127,7 +129,18 @@ def judge(sequence: Sequence, poses: tuple[TrackedPose, ...]) -> Trial:
             square += float(said[index] @ said[index])
         scale = product / square if travelled_m[index] > _SCALE_FROM_M and square > 0 else 1.0
         error_m[index] = scale * said[index] - true[index]
-        covariance = scale**2 * pose.covariance[:3, :3]
+        covariance = scale**2 * _without_scale(pose, said[index])
         distance = error_m[index] @ np.linalg.solve(covariance, error_m[index])
         covered[index] = distance < CHI_SQUARE_99
     return Trial(sequence, poses, travelled_m, error_m, covered)
+
+
+def _without_scale(pose: TrackedPose, position: Float64Array) -> Float64Array:
+    """Return the covariance (3, 3) of a position without the doubt about the scale."""
+    covariance = pose.covariance[:3, :3]
+    if not pose.scale.metric or not np.isfinite(pose.scale.std):
+        return covariance
+    rest = covariance - pose.scale.std**2 * np.outer(position, position)
+    values, vectors = np.linalg.eigh(rest)
+    kept: Float64Array = (vectors * np.maximum(values, _FLOOR_M**2)) @ vectors.T
+    return kept
