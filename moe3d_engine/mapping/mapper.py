@@ -30,6 +30,7 @@ import numpy as np
 
 KEYFRAME_PARALLAX = 0.03  # of the image's width
 KEYFRAME_KEPT = 0.6  # of the last keyframe's corners
+CONTRADICTION = (0.08, 0.3)  # share of points that is no doubt yet, and that is beyond doubt
 MIN_MEASURED = 50  # points that a depth camera knows, to do without triangulation at the start
 POSITION_STD, ROTATION_STD_RAD = 0.006, 0.004  # of a keyframe; the first relative to depth
 
@@ -60,6 +61,8 @@ class Mapper:
         self.map.add_keyframe(first)
         self.begun = False
         self.disagreement = ''  # between vision and odometry
+        self.clean_ns = first.stamp_ns  # of the last keyframe that hardly anything contradicts
+        self._contradictions = (0.0, 0.0)  # of the last two keyframes
         self._scale = scale
         self._motion = MotionObserver()
         self._check = MotionCheck()
@@ -70,6 +73,16 @@ class Mapper:
     def newest(self) -> Keyframe:
         """The newest keyframe."""
         return self.map.keyframes[-1]
+
+    @property
+    def doubt(self) -> float:
+        """
+        How far the images contradict the poses, from 0 to 1 = they follow something that moves.
+
+        Both of the last two keyframes must say so; a single one may be blurred.
+        """
+        least, most = CONTRADICTION
+        return min(1.0, max(0.0, (min(self._contradictions) - least) / (most - least)))
 
     # Keyframes
 
@@ -122,6 +135,9 @@ class Mapper:
         """Take over a refinement, and compare its newest keyframe with odometry."""
         self.map.adopt(refined)
         newest = refined.keyframes[-1]
+        self._contradictions = (self._contradictions[1], refined.contradiction)
+        if refined.contradiction <= CONTRADICTION[0]:
+            self.clean_ns = newest.stamp_ns
         if newest.prior is None:
             return
         position_std = POSITION_STD * refined.median_depth()

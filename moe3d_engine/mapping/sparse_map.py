@@ -26,6 +26,7 @@ MIN_ANGLE_RAD = np.radians(1.0)  # between the rays to a point, for its depth to
 SIGHTING_NOISE_PX, MIN_SPREAD = 0.7, 0.005  # of a keyframe's corner; of a point's depth, relative
 MAX_ERROR_PX = 2.0  # of a point in any keyframe
 MIN_BUNDLE_POINTS = 20
+MIN_SIGHTINGS = 3  # of a point, before it can contradict the poses
 DEPTH_LOG_STD = 0.02  # of a depth camera or a lidar
 
 
@@ -158,6 +159,9 @@ class Refinement:
     cam_from_map : (C, 4, 4) their poses.
     identities, points : of all corners that they see.
     motions : between keyframes, by odometry.
+    contradiction : share of the newest keyframe's well-seen points that no place explains. In a
+        scene that stands still there are hardly any; where the poses follow a moving object, they
+        are the room.
     """
 
     keyframes: tuple[Keyframe, ...]
@@ -165,6 +169,7 @@ class Refinement:
     identities: NDArray[np.int64]
     points: Points
     motions: list[RelativeMotion]
+    contradiction: float = 0.0
 
     def refine(self) -> None:
         """Triangulate what has become visible from two sides, then adjust all together."""
@@ -226,6 +231,7 @@ class Refinement:
         worst = np.zeros(len(self.identities))
         np.maximum.at(worst, point, errors)
         good = (angle > MIN_ANGLE_RAD) & (worst < MAX_ERROR_PX)
+        self._count_contradictions(np.bincount(point, minlength=len(worst)), worst)
         new = good & (self.points.states < PointState.TRIANGULATED)
         self.points.places[new] = places[new]
         self.points.states[new] = PointState.TRIANGULATED
@@ -234,6 +240,15 @@ class Refinement:
         spread = np.maximum(SIGHTING_NOISE_PX / focal / np.maximum(angle, 1e-6), MIN_SPREAD)
         distance = np.linalg.norm(places - centers[0], axis=1)  # all cameras stand near each other
         self.points.doubt[known] = (first * (spread * distance)[:, None])[known]
+
+    def _count_contradictions(self, sightings: NDArray[np.int64], worst: Float64Array) -> None:
+        """Set the share of points that were seen often enough, and that no place explains."""
+        newest = np.isin(self.identities, self.keyframes[-1].identities)
+        often = newest & (sightings >= MIN_SIGHTINGS)
+        placed = self.points.states == PointState.TRIANGULATED
+        wrong = np.count_nonzero(often & ~placed & ~(worst < 2 * MAX_ERROR_PX))
+        right = np.count_nonzero(often & placed)
+        self.contradiction = wrong / (wrong + right) if wrong + right >= MIN_BUNDLE_POINTS else 0.0
 
     def _reject(self, bundle: Bundle, index: NDArray[np.int64]) -> None:
         """Give up the points whose sightings contradict each other."""

@@ -50,6 +50,7 @@ class OdometryFrame:
         self._anchor: Keyframe | None = None
         self._odom_from_anchor = np.eye(4)
         self._scale_factor = 1.0
+        self._stray_s = 0.0  # how long the camera has been in doubt
 
     @property
     def odom_from_cam(self) -> Float64Array:
@@ -74,6 +75,8 @@ class OdometryFrame:
         scale: Scale,
         information: Float64Array,
         elapsed_s: float,
+        doubt: float = 0.0,
+        doubtful_s: float = 0.0,
     ) -> Odometry:
         """
         Move by what an image has shown.
@@ -86,6 +89,8 @@ class OdometryFrame:
         scale : published unit per unit of the map.
         information : (6, 6) inverse covariance of cam_from_map, see PoseEstimate.
         elapsed_s : since the image before.
+        doubt : from 0 to 1 = the motion is that of another object.
+        doubtful_s : how long that may have been so.
         """
         if scale.factor != self._scale_factor:
             self._odom_from_anchor = self._target(reference.cam_from_map)
@@ -95,6 +100,7 @@ class OdometryFrame:
         correction = _limited(motion_between(predicted, self._target(cam_from_map)), step)
         motion = invert_rigid(self._odom_from_cam) @ moved(predicted, correction)
         noise = _step_noise(step, scale.factor, information, elapsed_s)
+        noise += self._strayed(doubt, doubtful_s)
         return self.move(motion, noise, elapsed_s, scale.std if scale.metric else 0.0)
 
     def move(
@@ -132,8 +138,22 @@ class OdometryFrame:
 
     def hold(self, elapsed_s: float) -> Odometry:
         """Stay where the camera was seen last, while it may be anywhere near."""
-        std = np.repeat([LOST_SPEED * elapsed_s, LOST_TURN_RAD_S * elapsed_s], 3)
-        return self.move(np.eye(4), np.diag(np.maximum(std, FIRST_STD) ** 2), elapsed_s)
+        noise = self._strayed(1.0, self._stray_s + elapsed_s) + np.eye(6) * FIRST_STD**2
+        return self.move(np.eye(4), noise, elapsed_s)
+
+    def _strayed(self, doubt: float, since_s: float) -> Float64Array:
+        """
+        Return the covariance (6, 6) that doubt adds in an image.
+
+        Its standard deviation grows with the time, not with its root: who follows the wrong thing
+        goes on in the wrong direction.
+        """
+        if doubt <= 0.0:
+            self._stray_s = 0.0
+            return np.zeros((6, 6))
+        before_s, self._stray_s = self._stray_s, max(since_s, self._stray_s)
+        speeds = np.repeat([LOST_SPEED, LOST_TURN_RAD_S], 3)
+        return np.diag((doubt * speeds) ** 2 * (self._stray_s**2 - before_s**2))
 
     def restore(self, covariance: Float64Array) -> None:
         """Take back an earlier covariance: the camera was found again by the map of then."""

@@ -41,6 +41,7 @@ from moe3d_engine.types import ViewResult
 import numpy as np
 
 GIVE_UP_S = 1.0  # lost for so long, the camera is not looked for any more
+MOVING = 'most of what is seen moves in another way than the pose: is an object in front?'
 RESTART_BELOW = 60  # corners of the first keyframe, before the map has begun
 
 
@@ -212,6 +213,8 @@ class Tracker:
             self._scale.scale,
             information,
             1e-9 * (place.image.view.stamp_ns - before.image.view.stamp_ns),
+            self._mapper.doubt,
+            1e-9 * (place.image.view.stamp_ns - self._mapper.clean_ns),
         )
         self._place = place
         is_keyframe = self._make_keyframe(place)
@@ -267,15 +270,16 @@ class Tracker:
         assert self._mapper is not None
         assert self._place is not None
         status = TrackingStatus.TRACKING if self._mapper.begun else TrackingStatus.STARTING
+        text = self._mapper.disagreement
+        if self._mapper.doubt >= 1.0:
+            status, text = TrackingStatus.LOST, MOVING
         if self._lost_since_ns is not None:
             status = TrackingStatus.LOST
         sighting = self._sighting(odometry)
         view = self._place.image.view
         self._sightings.add(view.stamp_ns, sighting)
         num_tracks = int(np.count_nonzero(sighting.placed))
-        return self._pose_of(
-            view, odometry, status, is_keyframe, num_tracks, self._mapper.disagreement
-        )
+        return self._pose_of(view, odometry, status, is_keyframe, num_tracks, text)
 
     def _pose_of(
         self,
