@@ -26,8 +26,9 @@ CONTRADICTION_SIGMAS = 3.0
 MAX_CONTRADICTIONS = 10  # so many on one side, agreements taken off, unlock the scale
 
 # The error that all observations of a source share, so that averaging does not reduce it: the
-# diameter of a wheel, the calibration of a depth camera, what a network believes of rooms.
-COMMON_LOG_STD = {'odometry': 0.005, 'reference_depth': 0.005, 'network': NETWORK_LOG_STD}
+# diameter of a wheel and the drift of the map from one place to the next, the calibration of a
+# depth camera, what a network believes of rooms.
+COMMON_LOG_STD = {'odometry': 0.015, 'reference_depth': 0.005, 'network': NETWORK_LOG_STD}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from moe3d_engine.types import View
 import numpy as np
 
 MAX_WIDTH_PX = 640  # wider images are tracked at this width
+SAME_SHAPE = 0.01  # of width over height
 MIN_SIDE_PX = 48  # smaller ones have no room for corners
 
 
@@ -28,6 +29,11 @@ class TrackedImage(NamedTuple):
         """Width in tracked pixels."""
         return int(self.prepared.gray.shape[1])
 
+    @property
+    def height(self) -> int:
+        """Height in tracked pixels."""
+        return int(self.prepared.gray.shape[0])
+
 
 def why_not_tracked(view: View) -> str:
     """Return why a view cannot be tracked at all; empty where it can."""
@@ -43,16 +49,29 @@ def why_not_tracked(view: View) -> str:
     return ''
 
 
-def prepare(view: View) -> TrackedImage:
-    """Return a view that can be tracked: grey, and at most MAX_WIDTH_PX wide."""
+def prepare(view: View, like: TrackedImage | None = None) -> TrackedImage:
+    """
+    Return a view that can be tracked.
+
+    Parameters
+    ----------
+    view : calibrated.
+    like : the image before, whose size this one gets if it has the same shape; a camera that
+        changes its resolution is followed on. Without it, it is at most MAX_WIDTH_PX wide.
+    """
     assert view.intrinsics is not None
     gray = np.asarray(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY), np.uint8)
     height, width = gray.shape
-    intrinsics, source_from_tracked = view.intrinsics, np.eye(3)
-    if width > MAX_WIDTH_PX:
-        size = (MAX_WIDTH_PX, round(height * MAX_WIDTH_PX / width))
-        gray = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
-        scale_x, scale_y = size[0] / width, size[1] / height
-        intrinsics = scale_intrinsics(view.intrinsics, scale_x, scale_y)
-        source_from_tracked = scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y)
+    new_width = min(width, MAX_WIDTH_PX)
+    if like is not None and abs(like.height / like.width * width / height - 1) < SAME_SHAPE:
+        new_width = like.width
+    if new_width == width:
+        return TrackedImage(view, PreparedImage(gray), view.intrinsics, np.eye(3))
+    size = (new_width, round(height * new_width / width))
+    smaller = new_width < width
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    gray = np.asarray(cv2.resize(gray, size, interpolation=interpolation), np.uint8)
+    scale_x, scale_y = size[0] / width, size[1] / height
+    intrinsics = scale_intrinsics(view.intrinsics, scale_x, scale_y)
+    source_from_tracked = scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y)
     return TrackedImage(view, PreparedImage(gray), intrinsics, source_from_tracked)

@@ -14,16 +14,15 @@ from moe3d_engine.mapping.flow import new_corners
 from moe3d_engine.mapping.flow import NO_CORNERS
 from moe3d_engine.mapping.flow import rematch
 from moe3d_engine.mapping.mapper import Mapper
-from moe3d_engine.mapping.pose import estimate_pose
 from moe3d_engine.mapping.sightings import Sighting
 from moe3d_engine.mapping.sightings import Sightings
 from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.mapping.sparse_map import measured_motion
-from moe3d_engine.mapping.sparse_map import Points
 from moe3d_engine.mapping.sparse_map import PointState
 from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
+from moe3d_engine.tracking.consistency import SeenPoints
 from moe3d_engine.tracking.consistency import why_not_believed
 from moe3d_engine.tracking.odometry_frame import Odometry
 from moe3d_engine.tracking.odometry_frame import OdometryFrame
@@ -115,7 +114,7 @@ class Tracker:
         why = why_not_tracked(view)
         if why:
             return self._lost(view, why, elapsed_s)
-        image = prepare(view)
+        image = prepare(view, None if self._place is None else self._place.image)
         if self._mapper is not None:
             self._mapper.adopt()
         self._take_late_depth()
@@ -126,7 +125,7 @@ class Tracker:
         if image.prepared.gray.shape != self._place.image.prepared.gray.shape:
             self._lost(view, '', 0.0)
             self._give_up(image)
-            return self._lost(view, 'the images have changed their size', elapsed_s)
+            return self._lost(view, 'the images have changed their shape', elapsed_s)
         found = self._locate(image, self._place)
         if found.place is None and self._newest_keyframe is not None and self._mapper.begun:
             found = self._relocate(image, self._newest_keyframe, found)
@@ -158,22 +157,19 @@ class Tracker:
         """Return where an image is by corners whose places are known."""
         assert self._mapper is not None
         known = self._mapper.map.points(corners.identities)
-        used = (known.states == PointState.TRIANGULATED) | (known.states == PointState.GUESSED)
-        points = Points(*(values[used] for values in known))
-        pixels = corners.pixels[used].astype(np.float64)
-        estimate = estimate_pose(
-            points.places, pixels, image.intrinsics, near.cam_from_map, points.doubt
-        )
-        why = why_not_believed(
-            estimate, points.places, pixels, points.doubt, image.intrinsics, image.width,
-            points.states == PointState.TRIANGULATED,
-        )  # fmt: skip
+        placed = known.states == PointState.TRIANGULATED
+        used = placed | (known.states == PointState.GUESSED)
+        pixels = corners.pixels.astype(np.float64)
+        seen = SeenPoints(known.places, pixels, known.doubt, placed).where(used)
+        estimate = seen.estimate(image.intrinsics, near.cam_from_map)
+        was_lost = self._lost_since_ns is not None and self._mapper.begun
+        why = why_not_believed(estimate, seen, image.intrinsics, image.width, was_lost=was_lost)
         if estimate is None or why:
             near = Place(image, corners, near.reference, near.cam_from_reference)
             return Located(None, near=near, why=why)
         outlier = np.zeros(len(used), np.bool_)
         outlier[np.flatnonzero(used)[~estimate.inliers]] = True
-        outlier &= known.states == PointState.TRIANGULATED
+        outlier &= placed
         reference = self._mapper.newest
         cam_from_reference = estimate.cam_from_map @ invert_rigid(reference.cam_from_map)
         place = Place(image, corners.where(~outlier), reference, cam_from_reference)

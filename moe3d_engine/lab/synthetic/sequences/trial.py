@@ -51,7 +51,7 @@ class Trial:
     poses : as the tracker gave them.
     travelled_m : (N,) length of the true way up to the image.
     error_m : (N, 3) position in the world, as said minus true, after the one scale that fits the
-        images tracked up to this one best.
+        images tracked up to this one best, each by its covariance.
     covered : (N,) bool, whether the covariance, less the doubt about the scale, covers that error
         at 99 %.
     """
@@ -125,8 +125,9 @@ def judge(sequence: Sequence, poses: tuple[TrackedPose, ...]) -> Trial:
     product = square = 0.0
     for index, pose in enumerate(poses):
         if pose.status is TrackingStatus.TRACKING:
-            product += float(said[index] @ true[index])
-            square += float(said[index] @ said[index])
+            weight = 1.0 / float(np.trace(_without_scale(pose, said[index])))
+            product += weight * float(said[index] @ true[index])
+            square += weight * float(said[index] @ said[index])
         scale = product / square if travelled_m[index] > _SCALE_FROM_M and square > 0 else 1.0
         error_m[index] = scale * said[index] - true[index]
         covariance = scale**2 * _without_scale(pose, said[index])
