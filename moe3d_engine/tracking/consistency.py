@@ -42,7 +42,9 @@ class SeenPoints(NamedTuple):
 
     def where(self, keep: NDArray[np.bool_]) -> SeenPoints:
         """Return some of them."""
-        return SeenPoints(*(values[keep] for values in self))
+        return SeenPoints(
+            self.places[keep], self.pixels[keep], self.doubt[keep], self.placed[keep]
+        )
 
 
 def why_not_believed(
