@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 MIN_MATCHES = 30
 MIN_INLIERS = 0.6  # of the matches
 THRESHOLD_PX = 1.0
+MAX_TURN_PX = 0.7  # median error that turning on the spot may leave
 MIN_LENGTH_M = 0.02  # of odometry, to give the unit
 MIN_GUESSES = 12
 
@@ -99,6 +100,41 @@ def relative_pose(
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, translation[:, 0]
     return pose
+
+
+def pure_rotation(
+    first: Float64Array, second: Float64Array, intrinsics: Float64Array
+) -> Float64Array | None:
+    """
+    Return the rotation second_from_first (3, 3) of a camera that has only turned.
+
+    Parameters
+    ----------
+    first, second : (N, 2) pixels of the same points in two images.
+    intrinsics : (3, 3) of both.
+
+    Returns
+    -------
+    None where there are too few points, or turning does not explain how they have moved.
+
+    Notes
+    -----
+    Kabsch's rotation between the rays (1976), weighted anew by the distances that it leaves.
+    """
+    if len(first) < MIN_MATCHES:
+        return None
+    inverse = np.linalg.inv(intrinsics).T
+    before, after = (np.c_[pixels, np.ones(len(pixels))] @ inverse for pixels in (first, second))
+    before /= np.linalg.norm(before, axis=1, keepdims=True)
+    after /= np.linalg.norm(after, axis=1, keepdims=True)
+    weight = np.ones(len(first))
+    for _ in range(5):
+        left, _, right = np.linalg.svd((weight[:, None] * after).T @ before)
+        mirror = np.diag([1.0, 1.0, np.sign(np.linalg.det(left @ right))])
+        rotation: Float64Array = left @ mirror @ right
+        distance_px = intrinsics[0, 0] * np.linalg.norm(after - before @ rotation.T, axis=1)
+        weight = 1.0 / (1.0 + (distance_px / THRESHOLD_PX) ** 2) ** 2
+    return rotation if float(np.median(distance_px)) < MAX_TURN_PX else None
 
 
 def _length_of_odometry(first: Keyframe, second: Keyframe) -> float | None:

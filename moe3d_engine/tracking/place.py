@@ -13,6 +13,9 @@ import numpy as np
 # How surely a camera is where it was, before there is anything to place it by: 10 cm and 3 deg.
 HELD = np.diag(np.repeat([0.1, 0.05], 3) ** -2.0)
 
+# The same of a camera that seems to turn only: 2 cm and .1 deg.
+TURNED = np.diag(np.repeat([0.02, 0.002], 3) ** -2.0)
+
 
 class Place(NamedTuple):
     """Where an image is in the map: relative to a keyframe, whose own pose may still change."""

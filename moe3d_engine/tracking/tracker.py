@@ -20,6 +20,7 @@ from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.mapping.sparse_map import measured_motion
 from moe3d_engine.mapping.sparse_map import PointState
 from moe3d_engine.mapping.sparse_map import SparseMap
+from moe3d_engine.mapping.start import pure_rotation
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
 from moe3d_engine.tracking.consistency import SeenPoints
@@ -29,6 +30,7 @@ from moe3d_engine.tracking.odometry_frame import OdometryFrame
 from moe3d_engine.tracking.place import HELD
 from moe3d_engine.tracking.place import Located
 from moe3d_engine.tracking.place import Place
+from moe3d_engine.tracking.place import TURNED
 from moe3d_engine.tracking.tracked_image import prepare
 from moe3d_engine.tracking.tracked_image import TrackedImage
 from moe3d_engine.tracking.tracked_image import why_not_tracked
@@ -41,6 +43,7 @@ import numpy as np
 
 GIVE_UP_S = 1.0  # lost for so long, the camera is not looked for any more
 MOVING = 'most of what is seen moves in another way than the pose: is an object in front?'
+NEW_MAP = 'the camera was not found again, and its new map has not begun yet'
 RESTART_BELOW = 60  # corners of the first keyframe, before the map has begun
 
 
@@ -182,6 +185,16 @@ class Tracker:
         if measured is not None:
             moved = measured.second_from_first @ near.cam_from_reference
             return Located(Place(image, corners, near.reference, moved), measured.information)
+        first = self._mapper.newest
+        _, one, two = np.intersect1d(
+            first.identities, corners.identities, assume_unique=True, return_indices=True
+        )
+        pixels = first.pixels[one], corners.pixels[two].astype(np.float64)
+        turned = pure_rotation(*pixels, image.intrinsics)
+        if turned is not None:
+            cam_from_first = np.eye(4)
+            cam_from_first[:3, :3] = turned
+            return Located(Place(image, corners, first, cam_from_first), TURNED)
         located = self._place_by_map(image, corners, near)
         if located.place is not None:
             return located
@@ -270,7 +283,7 @@ class Tracker:
         if self._mapper.doubt >= 1.0:
             status, text = TrackingStatus.LOST, MOVING
         if self._lost_since_ns is not None:
-            status = TrackingStatus.LOST
+            status, text = TrackingStatus.LOST, NEW_MAP
         sighting = self._sighting(odometry)
         view = self._place.image.view
         self._sightings.add(view.stamp_ns, sighting)
