@@ -10,8 +10,9 @@ from moe3d_engine.types import Float64Array
 from moe3d_engine.types import ViewResult
 import numpy as np
 
-NETWORK_STD = 0.6  # relative: it counts for the direction of a point, hardly for its distance
-REFERENCE_STD = 0.02
+# How wrong a depth may be, relative: the network's counts for the direction of a point, hardly for
+# its distance.
+DEPTH_STD = {PointState.GUESSED: 0.6, PointState.MEASURED: 0.02}
 MIN_SHARED = 20  # triangulated points, to bring the network's depth to the unit of the map
 
 
@@ -37,7 +38,7 @@ def unit_of(sparse_map: SparseMap, sighting: Sighting, depth: Float64Array) -> f
 
 
 def guess_places(
-    sparse_map: SparseMap, sighting: Sighting, depth: Float64Array, relative_std: float
+    sparse_map: SparseMap, sighting: Sighting, depth: Float64Array, state: PointState
 ) -> None:
     """
     Place the points that are not triangulated yet.
@@ -47,21 +48,19 @@ def guess_places(
     sparse_map : in which the corners of the sighting are known by their identities.
     sighting : who sees them.
     depth : (N,) along z in the unit of the map; NaN = unknown.
-    relative_std : of it; a guess never replaces a better one.
+    state : GUESSED or MEASURED; a place that is known as well or better is kept.
     """
     corners = sighting.corners
     known = sparse_map.points(corners.identities)
-    guessed = known.states == PointState.GUESSED
-    better = (known.states == PointState.UNKNOWN) | (guessed & (relative_std < NETWORK_STD))
-    chosen = better & np.isfinite(depth)
+    chosen = (known.states < state) & np.isfinite(depth)
     if not chosen.any():
         return
     map_from_cam = sighting.map_from_cam()
     pixels = np.c_[corners.pixels[chosen], np.ones(np.count_nonzero(chosen))]
     points_cam = (pixels @ np.linalg.inv(sighting.intrinsics).T) * depth[chosen, None]
     offset = points_cam @ map_from_cam[:3, :3].T
-    states = np.full(len(offset), PointState.GUESSED, np.uint8)
-    guess = Points(offset + map_from_cam[:3, 3], states, relative_std * offset)
+    states = np.full(len(offset), state, np.uint8)
+    guess = Points(offset + map_from_cam[:3, 3], states, DEPTH_STD[state] * offset)
     sparse_map.set_points(corners.identities[chosen], guess)
 
 

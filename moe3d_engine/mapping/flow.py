@@ -42,6 +42,7 @@ class Corners(NamedTuple):
         return Corners(self.identities[keep], self.pixels[keep])
 
 
+NO_SHIFT = np.zeros(2, np.float32)
 NO_CORNERS = Corners(np.empty(0, np.int64), np.empty((0, 2), np.float32))
 
 
@@ -91,19 +92,26 @@ def equalized(gray: UInt8Array) -> UInt8Array:
     return np.clip(normal, 0, 255).astype(np.uint8)
 
 
-def follow(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corners:
+def follow(
+    before: PreparedImage, now: PreparedImage, corners: Corners, shift: Float32Array
+) -> Corners:
     """
     Return the corners that are found again in the next image.
 
+    Parameters
+    ----------
+    before, now : the images.
+    corners : of the first.
+    shift : (2,) pixels by which they are likely to have moved.
+
     Notes
     -----
-    Lucas-Kanade on pyramids, begun at the shift of the whole image (phase correlation), and back
-    again: a corner that does not come back to within BACK_AND_FORTH_PX is given up.
+    Lucas-Kanade on pyramids, and back again: a corner that does not come back to within
+    BACK_AND_FORTH_PX is given up.
     """
     if not len(corners.pixels):
         return corners
-    start = corners.pixels + _whole_shift(before, now)
-    found, kept = _flow(before, now, corners.pixels, start)
+    found, kept = _flow(before, now, corners.pixels, corners.pixels + shift)
     back, came_back = _flow(now, before, found, corners.pixels, BACK_LEVELS)
     height, width = now.gray.shape
     distance = np.linalg.norm(back - corners.pixels, axis=1)
@@ -113,12 +121,24 @@ def follow(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corne
 
 
 def find_again(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corners:
-    """Return the corners that are found again, by descriptors where following loses most."""
-    found = follow(before, now, corners)
-    if len(found.pixels) >= max(MIN_CORNERS, MIN_SHARE * len(corners.pixels)):
-        return found
-    matched = rematch(before, now, corners)
-    return matched if len(matched.pixels) > len(found.pixels) else found
+    """
+    Return the corners that are found again.
+
+    They are followed from the shift of the whole image on; if that loses most, because it is the
+    shift of something in front, from where they were; and if that does, too, by descriptors.
+    """
+    enough = max(MIN_CORNERS, MIN_SHARE * len(corners.pixels))
+    found = follow(before, now, corners, whole_shift(before, now))
+    if len(found.pixels) < enough:
+        found = max(found, follow(before, now, corners, NO_SHIFT), key=_count)
+    if len(found.pixels) < enough:
+        found = max(found, rematch(before, now, corners), key=_count)
+    return found
+
+
+def _count(corners: Corners) -> int:
+    """Return how many corners there are."""
+    return len(corners.pixels)
 
 
 def rematch(before: PreparedImage, now: PreparedImage, corners: Corners) -> Corners:
@@ -181,13 +201,13 @@ def new_corners(image: PreparedImage, present: Float32Array) -> Float32Array:
     return np.asarray(places, np.float32)
 
 
-def _whole_shift(before: PreparedImage, now: PreparedImage) -> Float32Array:
+def whole_shift(before: PreparedImage, now: PreparedImage) -> Float32Array:
     """Return the shift (2,) in pixels of the whole image; 0 where none is found."""
     height, width = now.small.shape
     window = cv2.createHanningWindow((width, height), cv2.CV_32F)
     shift, response = cv2.phaseCorrelate(before.small, now.small, window)
     if response < _MIN_RESPONSE:
-        return np.zeros(2, np.float32)
+        return NO_SHIFT
     return _SHIFT_SCALE * np.asarray(shift, np.float32)
 
 

@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.mapping.depth_guess import depth_at
 from moe3d_engine.mapping.depth_guess import guess_places
-from moe3d_engine.mapping.depth_guess import NETWORK_STD
-from moe3d_engine.mapping.depth_guess import REFERENCE_STD
 from moe3d_engine.mapping.depth_guess import unit_of
 from moe3d_engine.mapping.flow import Corners
 from moe3d_engine.mapping.flow import median_parallax_px
 from moe3d_engine.mapping.flow import MIN_CORNERS
 from moe3d_engine.mapping.motion_check import MotionCheck
 from moe3d_engine.mapping.sightings import Sighting
+from moe3d_engine.mapping.sparse_map import CONTRADICTION
 from moe3d_engine.mapping.sparse_map import Keyframe
+from moe3d_engine.mapping.sparse_map import PointState
 from moe3d_engine.mapping.sparse_map import Refinement
 from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.mapping.start import start_pose
@@ -30,7 +30,6 @@ import numpy as np
 
 KEYFRAME_PARALLAX = 0.03  # of the image's width
 KEYFRAME_KEPT = 0.6  # of the last keyframe's corners
-CONTRADICTION = (0.08, 0.3)  # share of points that is no doubt yet, and that is beyond doubt
 MIN_MEASURED = 50  # points that a depth camera knows, to do without triangulation at the start
 POSITION_STD, ROTATION_STD_RAD = 0.006, 0.004  # of a keyframe; the first relative to depth
 
@@ -62,6 +61,7 @@ class Mapper:
         self.begun = False
         self.disagreement = ''  # between vision and odometry
         self.clean_ns = first.stamp_ns  # of the last keyframe that hardly anything contradicts
+        self.num_clean = 0  # of such keyframes in succession
         self._contradictions = (0.0, 0.0)  # of the last two keyframes
         self._scale = scale
         self._motion = MotionObserver()
@@ -138,6 +138,7 @@ class Mapper:
         self._contradictions = (self._contradictions[1], refined.contradiction)
         if refined.contradiction <= CONTRADICTION[0]:
             self.clean_ns = newest.stamp_ns
+        self.num_clean = self.num_clean + 1 if refined.is_clean else 0
         if newest.prior is None:
             return
         position_std = POSITION_STD * refined.median_depth()
@@ -157,7 +158,7 @@ class Mapper:
         """Guess the places of new points by the network's depth."""
         depth = depth_at(result, sighting)
         unit = unit_of(self.map, sighting, depth)
-        guess_places(self.map, sighting, depth / (unit or 1.0), NETWORK_STD)
+        guess_places(self.map, sighting, depth / (unit or 1.0), PointState.GUESSED)
 
     def take_reference(self, sighting: Sighting, reference: ReferenceDepth) -> None:
         """Place points by measured depth, and tell the scale what it says of the others."""
@@ -171,7 +172,7 @@ class Mapper:
         if observed is not None:
             self._scale.observe(observed)
         units = metres / self._scale.scale.factor
-        guess_places(self.map, sighting, units, REFERENCE_STD)
+        guess_places(self.map, sighting, units, PointState.MEASURED)
         keyframe = next((k for k in self.map.keyframes if k.stamp_ns == reference.stamp_ns), None)
         if keyframe is not None:
             index = np.searchsorted(sighting.corners.identities, keyframe.identities)

@@ -26,6 +26,7 @@ MIN_ANGLE_RAD = np.radians(1.0)  # between the rays to a point, for its depth to
 SIGHTING_NOISE_PX, MIN_SPREAD = 0.7, 0.005  # of a keyframe's corner; of a point's depth, relative
 MAX_ERROR_PX = 2.0  # of a point in any keyframe
 MIN_BUNDLE_POINTS = 20
+CONTRADICTION = (0.08, 0.3)  # share of points that is no doubt yet, and that is beyond doubt
 MIN_SIGHTINGS = 3  # of a point, before it can contradict the poses
 DEPTH_LOG_STD = 0.02  # of a depth camera or a lidar
 
@@ -35,8 +36,9 @@ class PointState(IntEnum):
 
     UNKNOWN = 0
     GUESSED = 1  # from the network's depth
-    TRIANGULATED = 2
-    REJECTED = 3  # its sightings contradict each other
+    MEASURED = 2  # by a depth camera or a lidar
+    TRIANGULATED = 3
+    REJECTED = 4  # its sightings contradict each other
 
 
 @dataclass(slots=True, eq=False)
@@ -162,6 +164,7 @@ class Refinement:
     contradiction : share of the newest keyframe's well-seen points that no place explains. In a
         scene that stands still there are hardly any; where the poses follow a moving object, they
         are the room.
+    is_clean : whether there are enough such points, and hardly any contradicts.
     """
 
     keyframes: tuple[Keyframe, ...]
@@ -170,6 +173,7 @@ class Refinement:
     points: Points
     motions: list[RelativeMotion]
     contradiction: float = 0.0
+    is_clean: bool = False
 
     def refine(self) -> None:
         """Triangulate what has become visible from two sides, then adjust all together."""
@@ -248,7 +252,9 @@ class Refinement:
         placed = self.points.states == PointState.TRIANGULATED
         wrong = np.count_nonzero(often & ~placed & ~(worst < 2 * MAX_ERROR_PX))
         right = np.count_nonzero(often & placed)
-        self.contradiction = wrong / (wrong + right) if wrong + right >= MIN_BUNDLE_POINTS else 0.0
+        enough = wrong + right >= MIN_BUNDLE_POINTS
+        self.contradiction = wrong / (wrong + right) if enough else 0.0
+        self.is_clean = bool(enough and self.contradiction <= CONTRADICTION[0])
 
     def _reject(self, bundle: Bundle, index: NDArray[np.int64]) -> None:
         """Give up the points whose sightings contradict each other."""

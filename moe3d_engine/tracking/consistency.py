@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_INLIERS = 12
-MIN_PLACED, MIN_PLACED_SHARE = 6, 0.5  # triangulated points, if there are so many, must agree
+MIN_PLACED_SHARE = 0.5  # of the points that are no guesses
 MIN_FOUND_AGAIN, MIN_FOUND_SHARE = 25, 0.7  # likewise, for a lost camera to be where they say
 MIN_INLIER_SHARE = 0.4
 MIN_SPREAD = (
@@ -28,7 +28,7 @@ class SeenPoints(NamedTuple):
     Parameters
     ----------
     places, pixels, doubt : (N, 3), (N, 2), (N, 3) as in estimate_pose.
-    placed : (N,) bool, those that are triangulated; they alone contradict a motion for certain.
+    placed : (N,) bool, those that are no guesses; they alone contradict a motion for certain.
     """
 
     places: Float64Array
@@ -53,6 +53,7 @@ def why_not_believed(
     intrinsics: Float64Array,
     image_width: int,
     *,
+    begun: bool,
     was_lost: bool,
 ) -> str:
     """
@@ -64,28 +65,29 @@ def why_not_believed(
     seen : the points.
     intrinsics : (3, 3).
     image_width : in pixels.
-    was_lost : whether the camera is to be found again, which guesses cannot do.
+    begun : whether the map has begun: then guesses alone are not enough, any motion fits them.
+    was_lost : whether the camera is to be found again, which needs more.
     """
     if estimate is None:
         return f'no pose explains the {len(seen.places)} points that are seen'
     return (
-        _too_few(estimate, seen, was_lost=was_lost)
+        _too_few(estimate, seen, begun=begun, was_lost=was_lost)
         or _too_narrow(estimate, seen, image_width)
         or _second_motion(estimate, seen, intrinsics)
     )
 
 
-def _too_few(estimate: PoseEstimate, seen: SeenPoints, *, was_lost: bool) -> str:
+def _too_few(estimate: PoseEstimate, seen: SeenPoints, *, begun: bool, was_lost: bool) -> str:
     """Say where too few points agree with a pose."""
     count = int(np.count_nonzero(estimate.inliers))
     if count < max(MIN_INLIERS, MIN_INLIER_SHARE * len(seen.places)):
         return f'only {count} of {len(seen.places)} points agree with the pose'
     num_placed = int(np.count_nonzero(seen.placed))
     solid = int(np.count_nonzero(estimate.inliers & seen.placed))
-    if num_placed >= MIN_PLACED and solid < MIN_PLACED_SHARE * num_placed:
-        return f'only {solid} of {num_placed} triangulated points agree with the pose'
+    if begun and solid < max(MIN_INLIERS, MIN_PLACED_SHARE * num_placed):
+        return f'only {solid} of {num_placed} placed points agree with the pose'
     if was_lost and solid < max(MIN_FOUND_AGAIN, MIN_FOUND_SHARE * num_placed):
-        return f'only {solid} of {num_placed} triangulated points say where the lost camera is'
+        return f'only {solid} of {num_placed} placed points say where the lost camera is'
     return ''
 
 

@@ -47,6 +47,7 @@ class OdometryFrame:
     def __init__(self) -> None:
         self._odom_from_cam = np.eye(4)
         self._covariance = np.eye(6) * FIRST_STD**2
+        self._if_right: Float64Array | None = None  # if a lost camera was found at the right place
         self._anchor: Keyframe | None = None
         self._odom_from_anchor = np.eye(4)
         self._scale_factor = 1.0
@@ -155,9 +156,14 @@ class OdometryFrame:
         speeds = np.repeat([LOST_SPEED, LOST_TURN_RAD_S], 3)
         return np.diag((doubt * speeds) ** 2 * (self._stray_s**2 - before_s**2))
 
-    def restore(self, covariance: Float64Array) -> None:
-        """Take back an earlier covariance: the camera was found again by the map of then."""
-        self._covariance = covariance
+    def found_again(self, covariance: Float64Array) -> None:
+        """Remember the covariance before the camera was lost, until `confirm`."""
+        self._if_right = covariance
+
+    def confirm(self) -> None:
+        """Take back the covariance of before: the camera is where the map of then says."""
+        if self._if_right is not None:
+            self._covariance, self._if_right = self._if_right, None
 
     def _target(self, cam_from_map: Float64Array) -> Float64Array:
         """Return odom_from_cam by the map as it is now."""
@@ -171,7 +177,10 @@ class OdometryFrame:
         carry = np.eye(6)
         carry[:3, 3:] = -cross_matrix(way)  # a wrong heading leads the way astray
         turn = np.kron(np.eye(2), after[:3, :3])
-        self._covariance = carry @ self._covariance @ carry.T + turn @ noise @ turn.T
+        added = turn @ noise @ turn.T
+        self._covariance = carry @ self._covariance @ carry.T + added
+        if self._if_right is not None:
+            self._if_right = carry @ self._if_right @ carry.T + added
 
 
 def _step_noise(

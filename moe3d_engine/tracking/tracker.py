@@ -17,20 +17,17 @@ from moe3d_engine.mapping.mapper import Mapper
 from moe3d_engine.mapping.sightings import Sighting
 from moe3d_engine.mapping.sightings import Sightings
 from moe3d_engine.mapping.sparse_map import Keyframe
-from moe3d_engine.mapping.sparse_map import measured_motion
 from moe3d_engine.mapping.sparse_map import PointState
 from moe3d_engine.mapping.sparse_map import SparseMap
-from moe3d_engine.mapping.start import pure_rotation
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
-from moe3d_engine.tracking.consistency import SeenPoints
-from moe3d_engine.tracking.consistency import why_not_believed
+from moe3d_engine.tracking.locate import place_before_map
+from moe3d_engine.tracking.locate import place_by_map
+from moe3d_engine.tracking.locate import turned_on
 from moe3d_engine.tracking.odometry_frame import Odometry
 from moe3d_engine.tracking.odometry_frame import OdometryFrame
-from moe3d_engine.tracking.place import HELD
 from moe3d_engine.tracking.place import Located
 from moe3d_engine.tracking.place import Place
-from moe3d_engine.tracking.place import TURNED
 from moe3d_engine.tracking.tracked_image import prepare
 from moe3d_engine.tracking.tracked_image import TrackedImage
 from moe3d_engine.tracking.tracked_image import why_not_tracked
@@ -41,6 +38,7 @@ from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
+CONFIRMING = 2  # keyframes in succession that nothing contradicts, after a camera was found again
 GIVE_UP_S = 1.0  # lost for so long, the camera is not looked for any more
 MOVING = 'most of what is seen moves in another way than the pose: is an object in front?'
 NEW_MAP = 'the camera was not found again, and its new map has not begun yet'
@@ -146,63 +144,22 @@ class Tracker:
         """Return where an image is that follows another one."""
         assert self._mapper is not None
         corners = find_again(before.image.prepared, image.prepared, before.corners)
-        if self._mapper.begun:
-            return self._place_by_map(image, corners, before)
-        return self._place_before_map(image, corners, before)
+        if not self._mapper.begun:
+            unit_m = self._scale.scale.factor if self._scale.measures('odometry') else 1.0
+            return place_before_map(self._mapper, image, corners, before, unit_m)
+        was_lost = self._lost_since_ns is not None
+        found = place_by_map(self._mapper, image, corners, before, was_lost=was_lost)
+        if found.place is None and not was_lost:
+            return turned_on(image, corners, before) or found
+        return found
 
     def _relocate(self, image: TrackedImage, keyframe: Place, before: Located) -> Located:
         """Return where an image is that sees what a keyframe has seen; else `before`."""
+        assert self._mapper is not None
         corners = rematch(keyframe.image.prepared, image.prepared, keyframe.corners)
-        found = self._place_by_map(image, corners, keyframe)
+        was_lost = self._lost_since_ns is not None
+        found = place_by_map(self._mapper, image, corners, keyframe, was_lost=was_lost)
         return before if found.place is None else found
-
-    def _place_by_map(self, image: TrackedImage, corners: Corners, near: Place) -> Located:
-        """Return where an image is by corners whose places are known."""
-        assert self._mapper is not None
-        known = self._mapper.map.points(corners.identities)
-        placed = known.states == PointState.TRIANGULATED
-        used = placed | (known.states == PointState.GUESSED)
-        pixels = corners.pixels.astype(np.float64)
-        seen = SeenPoints(known.places, pixels, known.doubt, placed).where(used)
-        estimate = seen.estimate(image.intrinsics, near.cam_from_map)
-        was_lost = self._lost_since_ns is not None and self._mapper.begun
-        why = why_not_believed(estimate, seen, image.intrinsics, image.width, was_lost=was_lost)
-        if estimate is None or why:
-            near = Place(image, corners, near.reference, near.cam_from_reference)
-            return Located(None, near=near, why=why)
-        outlier = np.zeros(len(used), np.bool_)
-        outlier[np.flatnonzero(used)[~estimate.inliers]] = True
-        outlier &= placed
-        reference = self._mapper.newest
-        cam_from_reference = estimate.cam_from_map @ invert_rigid(reference.cam_from_map)
-        place = Place(image, corners.where(~outlier), reference, cam_from_reference)
-        return Located(place, estimate.information)
-
-    def _place_before_map(self, image: TrackedImage, corners: Corners, near: Place) -> Located:
-        """Return where an image is by odometry, or by guesses, or where the one before was."""
-        assert self._mapper is not None
-        measured = measured_motion(near.image.view.pose, image.view.pose, self._unit_m())
-        if measured is not None:
-            moved = measured.second_from_first @ near.cam_from_reference
-            return Located(Place(image, corners, near.reference, moved), measured.information)
-        first = self._mapper.newest
-        _, one, two = np.intersect1d(
-            first.identities, corners.identities, assume_unique=True, return_indices=True
-        )
-        pixels = first.pixels[one], corners.pixels[two].astype(np.float64)
-        turned = pure_rotation(*pixels, image.intrinsics)
-        if turned is not None:
-            cam_from_first = np.eye(4)
-            cam_from_first[:3, :3] = turned
-            return Located(Place(image, corners, first, cam_from_first), TURNED)
-        located = self._place_by_map(image, corners, near)
-        if located.place is not None:
-            return located
-        return Located(Place(image, corners, near.reference, near.cam_from_reference), HELD)
-
-    def _unit_m(self) -> float:
-        """Return metres per unit of the map, where odometry measures them; else 1."""
-        return self._scale.scale.factor if self._scale.measures('odometry') else 1.0
 
     # What follows from it
 
@@ -212,8 +169,11 @@ class Tracker:
         assert self._place is not None
         if self._mapper.begun and self._lost_since_ns is not None:
             if self._covariance_before is not None:
-                self._odometry.restore(self._covariance_before)
+                self._odometry.found_again(self._covariance_before)
             self._lost_since_ns = self._covariance_before = None
+            self._mapper.num_clean = 0
+        elif self._mapper.num_clean >= CONFIRMING:
+            self._odometry.confirm()
         before = self._place
         odometry = self._odometry.advance(
             before.cam_from_map @ invert_rigid(place.cam_from_map),

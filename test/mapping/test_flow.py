@@ -10,6 +10,7 @@ from moe3d_engine.mapping.flow import follow
 from moe3d_engine.mapping.flow import median_parallax_px
 from moe3d_engine.mapping.flow import new_corners
 from moe3d_engine.mapping.flow import PreparedImage
+from moe3d_engine.mapping.flow import whole_shift
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import UInt8Array
 import numpy as np
@@ -59,7 +60,7 @@ def test_corners_are_followed_to_a_twentieth_of_a_pixel(
     before, now = PreparedImage(cut(picture, (0.0, 0.0))), PreparedImage(cut(picture, shift))
     corners = corners_of(before)
 
-    found = follow(before, now, corners)
+    found = follow(before, now, corners, whole_shift(before, now))
 
     assert len(found.pixels) > 0.7 * len(corners.pixels)
     off = moved_by(corners, found) - np.array(shift, np.float32)
@@ -72,7 +73,7 @@ def test_exposure_does_not_matter(picture: UInt8Array, gain: float) -> None:
     other = np.clip(cut(picture, (8.0, 3.0)).astype(np.float32) * gain, 0, 255).astype(np.uint8)
     corners = corners_of(before)
 
-    found = follow(before, PreparedImage(other), corners)
+    found = find_again(before, PreparedImage(other), corners)
 
     assert len(found.pixels) > 0.6 * len(corners.pixels)
     assert np.median(np.abs(moved_by(corners, found) - np.float32([8.0, 3.0]))) < 0.1
@@ -94,7 +95,7 @@ def test_image_that_has_turned_too_far_to_follow_is_matched(picture: UInt8Array)
     found = find_again(before, now, corners)
 
     assert len(found.pixels) > 40
-    assert len(found.pixels) > len(follow(before, now, corners).pixels)
+    assert len(found.pixels) > len(follow(before, now, corners, whole_shift(before, now)).pixels)
 
 
 def test_black_image_has_no_corners_and_keeps_none(picture: UInt8Array) -> None:

@@ -110,8 +110,18 @@ def test_lost_camera_stays_and_its_covariance_explodes() -> None:
 
     np.testing.assert_allclose(lost.odom_from_cam, before.odom_from_cam, atol=1e-12)
     assert np.sqrt(lost.covariance[0, 0]) > 0.4
-    walk.frame.restore(before.covariance)
-    assert np.sqrt(walk.frame.covariance[0, 0]) < 0.05
+
+
+def test_covariance_of_before_comes_back_only_when_the_place_is_confirmed() -> None:
+    walk = Walk()
+    before = walk.step(scale())
+    walk.frame.hold(0.5)
+
+    walk.frame.found_again(before.covariance)
+
+    assert np.sqrt(walk.step(scale()).covariance[0, 0]) > 0.4
+    walk.frame.confirm()
+    assert np.sqrt(walk.step(scale()).covariance[0, 0]) < 0.05
 
 
 def test_velocity_is_that_of_the_camera_in_its_own_frame() -> None:
