@@ -7,12 +7,14 @@ from collections.abc import Callable
 from moe3d_engine.backend import Backend
 from moe3d_engine.network import Engine
 from moe3d_engine.session import Session
+from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.window import check_fits
 from moe3d_ros.outputs.depth import DepthOutputs
 from moe3d_ros.outputs.diagnostics import HealthReport
 from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.outputs.drops import DropEvents
+from moe3d_ros.outputs.motion import MotionOutputs
 from moe3d_ros.settings.parameters import NodeConfig
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
@@ -45,8 +47,10 @@ class Resources:
         self.config = config
         self.engine = Engine(open_backend(config.backend, config.weights, threads=config.threads))
         try:
-            metric = self._warm_up(node)
-            self.outputs = DepthOutputs(node, config, metric=metric)
+            scale = self._warm_up(node)
+            self._metric = scale.metric or self._is_measured()
+            self.outputs = DepthOutputs(node, config, metric=self._metric)
+            self.motion = self._open_motion(node)
         except Exception:
             self.engine.close()
             raise
@@ -58,11 +62,17 @@ class Resources:
         self.health.destroy()
         self.drops.destroy()
         self.outputs.destroy()
+        if self.motion is not None:
+            self.motion.destroy()
         if engine:
             self.engine.close()
 
-    def _warm_up(self, node: LifecycleNode) -> bool:
-        """Run the network once on a full window; return whether depth is in metres."""
+    def holds_back(self, scale: Scale) -> bool:
+        """Return whether depth of this scale has to wait until metres are known."""
+        return self._metric and not self.config.session.scale.releases(scale)
+
+    def _warm_up(self, node: LifecycleNode) -> Scale:
+        """Run the network once on a full window; return its scale without any measurement."""
         spec, window = self.engine.spec, self.config.session.window
         check_fits(window, spec)
         black = np.zeros((*spec.input_hw, 3), np.uint8)
@@ -72,4 +82,17 @@ class Resources:
             f'{spec.name} on {self.engine.name}, {spec.input_hw[1]}x{spec.input_hw[0]}, windows '
             f'of {window.max_views} views, depth is {scale.unit}'
         )
-        return scale.metric
+        return scale
+
+    def _is_measured(self) -> bool:
+        """Return whether somebody measures metres that the weights do not know."""
+        side = self.config.side_inputs
+        asks = self.config.session.scale.source
+        measured = {'odometry': side.has_odometry, 'reference_depth': bool(side.reference_topic)}
+        return any(has and asks in ('auto', source) for source, has in measured.items())
+
+    def _open_motion(self, node: LifecycleNode) -> MotionOutputs | None:
+        """Return the publishers of poses; None where poses are the network's."""
+        if self.config.session.poses == 'network':
+            return None
+        return MotionOutputs(node, self.config, self.config.side_inputs.base_from_camera)
