@@ -189,6 +189,7 @@ class LatestWorker(Generic[Item]):
         goes on.
     name : of the thread.
     room : how many items wait at most.
+    prepare : called once in the thread, before anything else.
     """
 
     def __init__(
@@ -197,8 +198,10 @@ class LatestWorker(Generic[Item]):
         on_error: Callable[[Item, Exception], None],
         name: str = 'moe3d_worker',
         room: int = 1,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
         self._work = work
+        self._prepare = prepare
         self._on_error = on_error
         self._name, self._room = name, room
         self._changed = threading.Condition()
@@ -245,6 +248,7 @@ class LatestWorker(Generic[Item]):
 
     def _run(self) -> None:
         """Work until stopped."""
+        self._prepare()
         while (item := self._take()) is not None:
             try:
                 self._work(item)

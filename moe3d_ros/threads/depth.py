@@ -17,6 +17,7 @@ from moe3d_ros.sync import Frame
 from moe3d_ros.sync import LatestWorker
 from moe3d_ros.threads.accounts import Accounts
 from moe3d_ros.threads.poses import TrackedFrame
+from moe3d_ros.threads.priority import go_behind_poses
 from rclpy.clock import Clock
 
 REQUESTED = Restart(RestartReason.REQUESTED, 'Asked to begin anew: the window is empty.')
@@ -26,7 +27,8 @@ class DepthThread:
     """
     Publishes depth of the newest image; those that are overtaken are dropped.
 
-    It takes tracked images, or, where poses are the network's, images as they came.
+    It gets what poses leave of the processor. It takes tracked images, or, where poses are the
+    network's, images as they came.
 
     Parameters
     ----------
@@ -49,7 +51,9 @@ class DepthThread:
         self._accounts, self._clock = accounts, clock
         self._began: Restart | None = None  # what the stream of tracked images began with
         self._requested = False
-        self._worker = LatestWorker[Frame | TrackedFrame](self._process, self._on_error)
+        self._worker = LatestWorker[Frame | TrackedFrame](
+            self._process, self._on_error, prepare=go_behind_poses
+        )
         self._worker.start()
 
     # Any thread
