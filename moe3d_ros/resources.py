@@ -15,8 +15,8 @@ from moe3d_ros.outputs.diagnostics import HealthReport
 from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.outputs.drops import DropEvents
 from moe3d_ros.outputs.motion import MotionOutputs
+from moe3d_ros.priority import run_behind_poses
 from moe3d_ros.settings.parameters import NodeConfig
-from moe3d_ros.threads.priority import run_behind_poses
 import numpy as np
 from rclpy.lifecycle import LifecycleNode
 

@@ -12,12 +12,12 @@ from moe3d_engine.intake.drops import Restart
 from moe3d_engine.intake.drops import RestartReason
 from moe3d_engine.session import Session
 from moe3d_engine.types import Reconstruction
+from moe3d_ros.priority import go_behind_poses
 from moe3d_ros.resources import Resources
 from moe3d_ros.sync import Frame
 from moe3d_ros.sync import LatestWorker
 from moe3d_ros.threads.accounts import Accounts
 from moe3d_ros.threads.poses import TrackedFrame
-from moe3d_ros.threads.priority import go_behind_poses
 from rclpy.clock import Clock
 
 REQUESTED = Restart(RestartReason.REQUESTED, 'Asked to begin anew: the window is empty.')

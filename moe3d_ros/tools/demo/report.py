@@ -84,7 +84,7 @@ def evaluate(
         raw.append(in_recorded_unit)
         again.append(_published(in_recorded_unit, depth, config.session.thresholds))
         if outcome.truth is not None and metric:
-            abs_rel.append(depth_metrics(recorded, outcome.truth, 'none').abs_rel)
+            abs_rel.append(depth_metrics(recorded, outcome.truth, align='none').abs_rel)
         on_progress()
 
     run = evaluate_bag(_options(bag, camera, config, frames), keep)
