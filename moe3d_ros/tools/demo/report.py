@@ -17,6 +17,7 @@ from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
 from moe3d_engine.lab.runs.bag_run import FrameOutcome
 from moe3d_engine.lab.runs.frame_judge import BEFORE_REJECTION
+from moe3d_engine.policy import limit_range
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.types import Float32Array
 from moe3d_ros.settings.parameters import NodeConfig
@@ -72,6 +73,7 @@ def evaluate(
     """
     _, metric = recorded_topics(output)
     frames = read_published(output, MAX_EVALUATED_FRAMES)
+    thresholds = config.session.thresholds
     raw: list[Float32Array] = []
     again: list[Float32Array] = []
     abs_rel: list[float] = []
@@ -80,9 +82,9 @@ def evaluate(
         if isinstance(outcome.result, Drop):
             raise Moe3dError(f'The node has published an image that is bad: {outcome.result}.')
         recorded, depth = frames[len(raw)].depth, outcome.result.depth[0]
-        in_recorded_unit = outcome.result.depth_raw[0] * _factor(recorded, depth)
-        raw.append(in_recorded_unit)
-        again.append(_published(in_recorded_unit, depth, config.session.thresholds))
+        factor, depth_raw = _factor(recorded, depth), outcome.result.depth_raw[0]
+        raw.append(factor * depth_raw)
+        again.append(_in_unit(factor, depth, depth_raw, thresholds) if metric else factor * depth)
         if outcome.truth is not None and metric:
             abs_rel.append(depth_metrics(recorded, outcome.truth, align='none').abs_rel)
         on_progress()
@@ -123,13 +125,12 @@ def _factor(recorded: Float32Array, again: Float32Array) -> np.float32:
     return np.float32(np.median(recorded[both] / again[both])) if both.any() else np.float32(1)
 
 
-def _published(
-    depth_raw: Float32Array, rejected: Float32Array, thresholds: Thresholds
+def _in_unit(
+    factor: np.float32, depth: Float32Array, depth_raw: Float32Array, thresholds: Thresholds
 ) -> Float32Array:
-    """Return what is published of depth, where `rejected` is NaN in another unit, too."""
-    depth = np.where(depth_raw > thresholds.depth_max_m, np.inf, depth_raw)
-    depth[(depth_raw < thresholds.depth_min_m) | np.isnan(rejected)] = np.nan
-    return depth.astype(np.float32)
+    """Return published depth in another unit, in which the range may end elsewhere."""
+    within = factor * np.where(np.isinf(depth), depth_raw, depth)
+    return limit_range(within, thresholds.depth_min_m, thresholds.depth_max_m)
 
 
 def _accuracy(record: EvaluationRecord) -> Summary:
