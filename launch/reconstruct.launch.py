@@ -36,6 +36,7 @@ REPLACED = {
 
 # Topics that config/reconstruct.rviz shows, below ~/camera of the node /moe3d.
 RVIZ_TOPICS = ('points', 'color/image_rect', 'depth/image_rect', 'boundary_confidence')
+RVIZ_POSE_TOPICS = ('path', 'odometry')  # of the node itself
 
 ARGUMENTS = (
     DeclareLaunchArgument(
@@ -132,7 +133,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         parameters=[sim_time],
         namespace=value['namespace'],
         remappings=[
-            (f'/moe3d/camera/{topic}', f'moe3d/{camera}/{topic}') for topic in RVIZ_TOPICS
+            *((f'/moe3d/camera/{topic}', f'moe3d/{camera}/{topic}') for topic in RVIZ_TOPICS),
+            *((f'/moe3d/{topic}', f'moe3d/{topic}') for topic in RVIZ_POSE_TOPICS),
         ],
         additional_env=environment,
         condition=IfCondition(value['rviz']),

@@ -156,11 +156,11 @@ class Session:
         except DroppedFrameError as error:
             return Drop(error.reason, stamp, str(error), camera.camera)
         if self.tracking is not None:
-            with timed(timings_ms, 'track'):
-                tracked = self.tracking.track(view)
+            tracked = self.tracking.track(view)
             if isinstance(tracked, Drop):
                 return tracked
             view = tracked.view
+            timings_ms.update(tracked.timings_ms)
         result = self.push((view,))
         if isinstance(result, Reconstruction):
             result.timings_ms.update(timings_ms)

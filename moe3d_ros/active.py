@@ -1,76 +1,107 @@
-"""What exists while the node is active: subscriptions, pairing, the worker and its session."""
+"""What exists while the node is active: subscriptions, pairing, the two threads, the session."""
 
 from __future__ import annotations
 
 import time
-import traceback
 
 from moe3d_engine.intake.camera import CameraIntake
-from moe3d_engine.intake.drops import Drop
-from moe3d_engine.intake.drops import DropReason
-from moe3d_engine.intake.drops import Restart
-from moe3d_engine.intake.drops import RestartReason
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import Session
+from moe3d_engine.types import Scale
 from moe3d_ros.camera import CameraInputs
-from moe3d_ros.logs import Throttle
 from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.resources import Resources
+from moe3d_ros.side_inputs import SideInputs
 from moe3d_ros.sync import Frame
-from moe3d_ros.sync import LatestWorker
 from moe3d_ros.sync import StampPairing
+from moe3d_ros.threads.accounts import Accounts
+from moe3d_ros.threads.depth import DepthThread
+from moe3d_ros.threads.poses import PoseThread
+from moe3d_ros.topics import RESET_SERVICE
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
 
 WORKER_TIMEOUT_S = 30.0  # for the running inference to end
-LOG_PERIOD_S = 5.0  # per reason of a drop or restart
 
 
 class ActiveNode:
     """
-    Takes a camera's messages and publishes reconstructions, until it is stopped.
+    Takes a camera's messages and publishes poses and reconstructions, until it is stopped.
 
-    The executor's thread runs the callbacks, which only latch messages and pair them; the
-    worker's thread decodes, reconstructs and publishes the newest frame.
+    The executor's thread runs the callbacks, which only latch messages and pair them. The thread
+    of poses tracks every image, and the thread of depth reconstructs the newest one of these;
+    where poses are the network's, images go to depth at once.
 
     Parameters
     ----------
     node : owns the subscriptions.
     resources : network and publishers; used by no one else meanwhile.
     statistics : counts what happens.
+
+    Raises
+    ------
+    ConfigError
+        If TF is needed and tf2_ros is not installed; nothing is left open.
     """
 
     def __init__(self, node: LifecycleNode, resources: Resources, statistics: Statistics) -> None:
         config = resources.config
-        self._node, self._resources, self._statistics = node, resources, statistics
+        self._node, self._statistics = node, statistics
         self._log = node.get_logger()
-        self._throttle = Throttle(LOG_PERIOD_S)
-        self._given_up = False  # the worker did not end; what it still does goes nowhere
-        self._session = Session(resources.engine, config.session, self._on_restart)
-        self._worker = LatestWorker(self._process, self._on_worker_error)
-        self._pairing = StampPairing(
-            config.camera_info_timeout_s,
-            self._drop,
-            latched=config.camera_info_latched,
-            camera=config.camera,
-        )
+        self._side_inputs = SideInputs(node, config)
+        self._accounts = Accounts(statistics, resources.drops, self._log)
         self._inputs = CameraInputs(node, config, self._take_image, self._take_info)
-        self._camera = CameraIntake(
+        camera = CameraIntake(
             compressed=config.transport == 'compressed',
             camera=config.camera,
             rectified=self._inputs.is_rectified(),
             mono16_bits=config.mono16_bits,
             warn=self._log.warning,
         )
-        self._worker.start()
+        self._session = Session(
+            resources.engine, config.session, self._accounts.restart, threaded=True
+        )
+        self._depth = DepthThread(
+            self._session, camera, resources, self._accounts, node.get_clock()
+        )
+        self._poses: PoseThread | None = None
+        if self._session.tracking is not None and resources.motion is not None:
+            self._poses = PoseThread(
+                self._session.tracking,
+                camera,
+                self._side_inputs,
+                resources,
+                resources.motion,
+                self._accounts,
+                self._depth.submit,
+            )
+        self._first = self._poses or self._depth  # the thread that images come to
+        self._pairing = StampPairing(
+            config.camera_info_timeout_s,
+            self._accounts.drop if self._poses is None else self._accounts.drop_untracked,
+            latched=config.camera_info_latched,
+            camera=config.camera,
+        )
+        self._reset = node.create_service(Trigger, RESET_SERVICE, self._take_reset)
 
-    # The executor's thread
+    # All of it in the executor's thread
+
+    @property
+    def scale(self) -> Scale | None:
+        """The scale of poses as it is known now; None where there is no tracking."""
+        return None if self._session.tracking is None else self._session.tracking.scale
 
     def describe(self) -> str:
         """Return what is subscribed to, and who publishes it."""
-        return self._inputs.describe()
+        beside = self._side_inputs.describe()
+        return f'{self._inputs.describe()}{"; " if beside else ""}{beside}'
+
+    def side_counts(self) -> dict[str, int]:
+        """Return what came in beside the images."""
+        return self._side_inputs.counts()
 
     def is_silent(self) -> bool:
         """Return whether images are missing."""
@@ -79,6 +110,7 @@ class ActiveNode:
     def tick(self) -> None:
         """Look after the inputs, once a second."""
         self._inputs.check()
+        self._side_inputs.check()
         self._pairing.expire(time.monotonic_ns())
 
     def configure(self, thresholds: Thresholds) -> None:
@@ -87,22 +119,26 @@ class ActiveNode:
 
     def stop(self) -> bool:
         """
-        Unsubscribe and end the worker; the running inference is still published.
+        Unsubscribe and end the threads; the running inference is still published.
 
         Returns
         -------
-        Whether the worker has ended; if not, it still uses the engine.
+        Whether the threads have ended; if not, they still use the engine.
         """
         self._inputs.destroy()
+        self._node.destroy_service(self._reset)
         self._pairing.clear()
         try:
-            left = self._worker.stop(WORKER_TIMEOUT_S)
+            for thread in (self._poses, self._depth):
+                if thread is not None:
+                    thread.stop(WORKER_TIMEOUT_S)
         except TimeoutError as error:
-            self._given_up = True
+            self._accounts.closed = True
             self._log.error(f'{error} The backend is left open: it is still in use.')
             return False
-        if left is not None:
-            self._drop(Drop(DropReason.BUSY, left.stamp_ns))
+        finally:
+            self._side_inputs.destroy()
+        self._session.close()
         self._log.info(f'Stopped: {self._statistics.summary()}')
         return True
 
@@ -116,57 +152,15 @@ class ActiveNode:
         self._submit(self._pairing.add_info(message, time.monotonic_ns()))
 
     def _submit(self, frame: Frame | None) -> None:
-        """Hand a frame to the worker."""
-        replaced = None if frame is None else self._worker.submit(frame)
-        if replaced is not None:
-            self._drop(Drop(DropReason.BUSY, replaced.stamp_ns))
+        """Hand a frame to the thread that it comes to first."""
+        if frame is not None:
+            self._first.submit(frame)
 
-    # The worker's thread
-
-    def _process(self, frame: Frame) -> None:
-        """Reconstruct and publish a frame, or drop it with a reason."""
-        if not self._resources.outputs.wanted():
-            self._session.restart(RestartReason.NO_SUBSCRIBER)
-            self._drop(Drop(DropReason.NO_SUBSCRIBER, frame.stamp_ns))
-            return
-        begin_ns = time.monotonic_ns()
-        result = self._session.push_frame(self._camera, frame.image, frame.info)
-        if isinstance(result, Drop):
-            self._drop(result)
-            return
-        if self._given_up:
-            return
-        publish_ns = time.monotonic_ns()
-        for view_result in result.results:
-            self._resources.outputs.publish(view_result)
-        end_ns = time.monotonic_ns()
-        durations_ms = {
-            'latency_ms': (end_ns - frame.received_ns) / 1e6,
-            'frame_age_ms': (self._node.get_clock().now().nanoseconds - frame.stamp_ns) / 1e6,
-            'wait_ms': (begin_ns - frame.received_ns) / 1e6,
-            **{f'{stage}_ms': ms for stage, ms in result.timings_ms.items()},
-            'publish_ms': (end_ns - publish_ns) / 1e6,
-        }
-        self._statistics.add_published(durations_ms)
-
-    def _on_worker_error(self, frame: Frame, error: Exception) -> None:
-        """Go on after an error that nobody has foreseen."""
-        text = ''.join(traceback.format_exception(error))
-        self._drop(Drop(DropReason.BAD_OUTPUT, frame.stamp_ns, text))
-
-    def _on_restart(self, restart: Restart) -> None:
-        """Count a window that begins anew, and say so at times."""
-        self._statistics.add_restart(restart.reason)
-        if restart.text and self._throttle.ready(restart.reason):
-            self._log.info(restart.text)
-
-    # Both threads
-
-    def _drop(self, drop: Drop) -> None:
-        """Count and publish a drop; warn at times where something is wrong."""
-        if self._given_up:
-            return
-        self._statistics.add_drop(drop)
-        self._resources.drops.publish(drop)
-        if drop.text and self._throttle.ready(drop.reason):
-            self._log.warning(f'Dropped an image ({drop.reason.value}): {drop.text}')
+    def _take_reset(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        """Let the next image begin a new map, path and window."""
+        self._first.reset()
+        response.success = True
+        response.message = 'The next image begins a new map, path and window.'
+        return response

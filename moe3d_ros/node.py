@@ -1,4 +1,4 @@
-"""The node `moe3d`: camera images in; depth, boundary confidence and clouds out. Start here."""
+"""The node `moe3d`: camera images in; depth, clouds and poses out. Start here."""
 
 from __future__ import annotations
 
@@ -74,10 +74,14 @@ class Moe3dNode(LifecycleNode):
 
     @logged_transition
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start the worker and subscribe."""
+        """Start the threads and subscribe."""
         assert self._resources is not None
+        try:
+            self._active = ActiveNode(self, self._resources, self.statistics)
+        except ConfigError as error:
+            self.get_logger().error(f'Cannot activate: {error}')
+            return TransitionCallbackReturn.FAILURE
         outcome = super().on_activate(state)
-        self._active = ActiveNode(self, self._resources, self.statistics)
         self.get_logger().info(f'Waiting for images. {self._active.describe()}')
         if self.statistics.note_startup():
             startup_s = 1e-3 * self.statistics.startup_ms
@@ -86,7 +90,7 @@ class Moe3dNode(LifecycleNode):
 
     @logged_transition
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Unsubscribe and stop the worker; the running inference is still published."""
+        """Unsubscribe and stop the threads; the running inference is still published."""
         if not self._stop():
             return TransitionCallbackReturn.ERROR
         self._report()
@@ -141,9 +145,13 @@ class Moe3dNode(LifecycleNode):
     def _report(self) -> None:
         """Publish diagnostics, where the node is configured."""
         if self._resources is not None:
-            silent = self._active is not None and self._active.is_silent()
-            state = 'inactive' if self._active is None else 'active'
-            self._resources.health.publish(state, silent)
+            active = self._active
+            if active is None:
+                self._resources.health.publish('inactive', silent=False)
+            else:
+                self._resources.health.publish(
+                    'active', active.is_silent(), active.scale, active.side_counts()
+                )
 
     # Parameters
 

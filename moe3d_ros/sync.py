@@ -1,7 +1,8 @@
-"""From callbacks to the worker: images with the camera_info of their stamp, the newest first."""
+"""From callbacks to the threads that work: images with the camera_info of their stamp."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 import threading
@@ -177,46 +178,57 @@ class StampPairing:
 
 class LatestWorker(Generic[Item]):
     """
-    Calls `work` with the newest submitted item, in a thread of its own.
+    Calls `work` with the newest submitted items in their order, in a thread of its own.
 
-    Latest wins: an item that was not begun is replaced by the next one.
+    Latest wins: where there is no room, the oldest item that was not begun makes way.
 
     Parameters
     ----------
     work : called in the worker's thread, one item at a time.
     on_error : called there with the item and the exception that `work` has raised; the next item
         goes on.
+    name : of the thread.
+    room : how many items wait at most.
+    prepare : called once in the thread, before anything else.
     """
 
     def __init__(
-        self, work: Callable[[Item], None], on_error: Callable[[Item, Exception], None]
+        self,
+        work: Callable[[Item], None],
+        on_error: Callable[[Item, Exception], None],
+        name: str = 'moe3d_worker',
+        room: int = 1,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
         self._work = work
+        self._prepare = prepare
         self._on_error = on_error
+        self._name, self._room = name, room
         self._changed = threading.Condition()
-        self._item: Item | None = None
+        self._waiting: deque[Item] = deque()
         self._stopping = False
         # A daemon, so that a backend that never returns cannot keep the process alive.
-        self._thread = threading.Thread(target=self._run, name='moe3d_worker', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
     def submit(self, item: Item) -> Item | None:
-        """Hand over an item; return the one that it replaces, if that was not begun."""
+        """Hand over an item; return the one that makes way for it, if one does."""
         with self._changed:
-            replaced, self._item = self._item, item
+            replaced = self._waiting.popleft() if len(self._waiting) == self._room else None
+            self._waiting.append(item)
             self._changed.notify()
         return replaced
 
-    def stop(self, timeout_s: float) -> Item | None:
+    def stop(self, timeout_s: float) -> list[Item]:
         """
         Let the running item end, begin no other one, and wait for the thread.
 
         Returns
         -------
-        The item that was not begun, if there is one.
+        The items that were not begun.
 
         Raises
         ------
@@ -226,15 +238,17 @@ class LatestWorker(Generic[Item]):
         """
         with self._changed:
             self._stopping = True
-            left, self._item = self._item, None
+            left = list(self._waiting)
+            self._waiting.clear()
             self._changed.notify()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise TimeoutError(f'The worker is still busy after {timeout_s:g} s.')
+            raise TimeoutError(f'{self._name} is still busy after {timeout_s:g} s.')
         return left
 
     def _run(self) -> None:
         """Work until stopped."""
+        self._prepare()
         while (item := self._take()) is not None:
             try:
                 self._work(item)
@@ -242,8 +256,7 @@ class LatestWorker(Generic[Item]):
                 self._on_error(item, error)
 
     def _take(self) -> Item | None:
-        """Wait for the newest item; None = stop."""
+        """Wait for an item; None = stop."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopping or self._item is not None)
-            item, self._item = self._item, None
-            return None if self._stopping else item
+            self._changed.wait_for(lambda: self._stopping or self._waiting)
+            return None if self._stopping else self._waiting.popleft()

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 NODE_NAME = 'moe3d'
 DIAGNOSTICS = '/diagnostics'
+RESET_SERVICE = '~/reset'
 
 
 class OutputTopics(NamedTuple):

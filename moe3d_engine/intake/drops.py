@@ -10,12 +10,14 @@ class DropReason(Enum):
     """Why an image was received but not published; this list is all there is."""
 
     BUSY = 'busy'  # a newer one came before the engine was free
+    TRACKING_BUSY = 'tracking_busy'  # tracking could not keep up: the oldest that waited for it
     NO_CAMERA_INFO = 'no_camera_info'  # none of its stamp came in time
     QUEUE_FULL = 'queue_full'  # too many bytes of images waited for their camera_info
     BAD_CAMERA_INFO = 'bad_camera_info'  # not calibrated, of another size, unknown model
     BAD_IMAGE = 'bad_image'  # wrong step, truncated, unknown encoding, corrupt
     STALE_STAMP = 'stale_stamp'  # not newer than the image before
     BAD_OUTPUT = 'bad_output'  # the engine failed or returned values that are not finite
+    SCALE_UNKNOWN = 'scale_unknown'  # metres are not known, or not as surely as they have to be
     NO_SUBSCRIBER = 'no_subscriber'  # nobody listens to any output
 
 
@@ -47,17 +49,18 @@ class DroppedFrameError(Exception):
 
 
 class RestartReason(Enum):
-    """Why the window of views was begun anew."""
+    """Why the window of views, or tracking, was begun anew."""
 
     SIZE_CHANGED = 'size_changed'  # the images have another size
     TIME_JUMPED = 'time_jumped'  # stamps went back: a bag in a loop, a reset simulation
     BAD_OUTPUT = 'bad_output'  # the engine failed; its features are not trusted any more
     NO_SUBSCRIBER = 'no_subscriber'  # views from before the pause would be too old
+    REQUESTED = 'requested'  # by the service ~/reset
 
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """A window that began anew; `text` is empty where that is no news."""
+    """A window, or tracking, that began anew; `text` is empty where that is no news."""
 
     reason: RestartReason
     text: str = ''

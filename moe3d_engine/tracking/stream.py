@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
-from typing import NamedTuple
 
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
@@ -13,6 +14,7 @@ from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import stamp_ns
 from moe3d_engine.intake.order import why_stale
 from moe3d_engine.mapping.sightings import SparsePoints
+from moe3d_engine.network import timed
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
 from moe3d_engine.tracking.given_poses import GivenPoses
@@ -28,11 +30,21 @@ POSE_SOURCES = ('tracking', 'odometry')
 TRACKED = 'tracking'  # source of the poses that tracking has given to views
 
 
-class TrackedView(NamedTuple):
-    """A view that knows its pose, where that is known, and what tracking says of it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedView:
+    """
+    A view that has been tracked.
+
+    Parameters
+    ----------
+    view : knows its pose, where that is known.
+    pose : what tracking says of it.
+    timings_ms : duration of each stage.
+    """
 
     view: View
     pose: TrackedPose
+    timings_ms: dict[str, float] = field(default_factory=dict)
 
 
 class StreamTracker:
@@ -73,26 +85,33 @@ class StreamTracker:
         stale = self._check_order(stamp)
         if stale:
             return Drop(DropReason.STALE_STAMP, stamp, stale, camera.camera)
+        timings_ms: dict[str, float] = {}
         try:
-            view = camera.view_of(image, info)
+            with timed(timings_ms, 'rectify'):
+                view = camera.view_of(image, info)
         except DroppedFrameError as error:
             return Drop(error.reason, stamp, str(error), camera.camera)
-        return self.track(replace(view, pose=prior))
+        tracked = self.track(replace(view, pose=prior))
+        if isinstance(tracked, TrackedView):
+            tracked.timings_ms.update(timings_ms)
+        return tracked
 
     def track(self, view: View) -> TrackedView | Drop:
         """Track a view, which may have a pose by odometry; the same result as `track_frame`."""
         stale = self._check_order(view.stamp_ns)
         if stale:
             return Drop(DropReason.STALE_STAMP, view.stamp_ns, stale, view.camera)
-        pose = self._tracker.track(view)
-        if self._given is not None:
-            pose = self._given.follow(view, pose)
+        timings_ms: dict[str, float] = {}
+        with timed(timings_ms, 'track'):
+            pose = self._tracker.track(view)
+            if self._given is not None:
+                pose = self._given.follow(view, pose)
         self._newest_ns = view.stamp_ns
         known = pose.status is TrackingStatus.TRACKING
         if pose.status is TrackingStatus.STARTING:
             known = pose.is_keyframe  # the origin of its map, which is where it is by definition
         prior = PosePrior(pose.cam_from_odom, TRACKED) if known else None
-        return TrackedView(replace(view, pose=prior), pose)
+        return TrackedView(replace(view, pose=prior), pose, timings_ms)
 
     def reset(self) -> None:
         """Forget the map; the next image is the origin of `odom`."""

@@ -19,6 +19,9 @@ from moe3d_engine.intake.drops import Drop
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.drops import RestartReason
 from moe3d_engine.network import Engine
+from moe3d_engine.tracking.types import TrackingStatus
+from moe3d_engine.types import Scale
+from moe3d_ros.outputs.pose_messages import scale_texts
 from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.topics import DIAGNOSTICS
 import numpy as np
@@ -47,6 +50,10 @@ class Statistics:
         self._published = 0
         self._drops: Counter[DropReason] = Counter()
         self._restarts: Counter[RestartReason] = Counter()
+        self._tracked: Counter[TrackingStatus] = Counter()
+        self._untracked = 0
+        self._poses_held_back = 0
+        self._tracking_restarts: Counter[RestartReason] = Counter()
         self._durations_ms: dict[str, deque[float]] = {}
         self.last_problem: Problem | None = None
         self.startup_ms = math.nan  # from the start of the process until active
@@ -79,8 +86,26 @@ class Statistics:
         """Count a published image, with durations in ms by name."""
         with self._lock:
             self._published += 1
-            for name, duration_ms in durations_ms.items():
-                self._durations_ms.setdefault(name, deque(maxlen=RECENT)).append(duration_ms)
+            self._add_durations(durations_ms)
+
+    def add_tracked(
+        self, status: TrackingStatus, durations_ms: Mapping[str, float], *, held_back: bool
+    ) -> None:
+        """Count an image that was tracked; its pose may be held back until metres are known."""
+        with self._lock:
+            self._tracked[status] += 1
+            self._poses_held_back += held_back
+            self._add_durations(durations_ms)
+
+    def add_untracked(self) -> None:
+        """Count an image that was dropped before it could be tracked."""
+        with self._lock:
+            self._untracked += 1
+
+    def add_tracking_restart(self, reason: RestartReason) -> None:
+        """Count a new beginning of tracking."""
+        with self._lock:
+            self._tracking_restarts[reason] += 1
 
     def values(self) -> dict[str, str]:
         """Return everything as texts for /diagnostics, such as `latency_ms.p95`."""
@@ -90,6 +115,12 @@ class Statistics:
                 values['startup_ms'] = f'{self.startup_ms:.0f}'
             values |= {f'dropped.{r.value}': str(self._drops[r]) for r in DropReason}
             values |= {f'window_restarts.{r.value}': str(self._restarts[r]) for r in RestartReason}
+            values |= {f'tracked.{s.value}': str(self._tracked[s]) for s in TrackingStatus}
+            values['untracked'] = str(self._untracked)
+            values['poses_held_back'] = str(self._poses_held_back)
+            for reason in RestartReason:
+                count = self._tracking_restarts[reason]
+                values[f'tracking_restarts.{reason.value}'] = str(count)
             for name, recent in self._durations_ms.items():
                 for percent, value in zip(
                     PERCENTILES, np.percentile(list(recent), PERCENTILES), strict=True
@@ -102,10 +133,16 @@ class Statistics:
         with self._lock:
             drops = ', '.join(f'{r.value} {n}' for r, n in self._drops.items()) or 'none'
             restarts = ', '.join(f'{r.value} {n}' for r, n in self._restarts.items()) or 'none'
+            tracked = ', '.join(f'{s.value} {n}' for s, n in self._tracked.items()) or 'none'
             return (
                 f'frames in {self._frames_in}, published {self._published}; dropped: {drops}; '
-                f'window restarts: {restarts}'
+                f'window restarts: {restarts}; poses: {tracked}, untracked {self._untracked}'
             )
+
+    def _add_durations(self, durations_ms: Mapping[str, float]) -> None:
+        """Keep durations; the caller holds the lock."""
+        for name, duration_ms in durations_ms.items():
+            self._durations_ms.setdefault(name, deque(maxlen=RECENT)).append(duration_ms)
 
 
 def _process_age_s() -> float:
@@ -135,16 +172,20 @@ class HealthReport:
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
         self._name = f'{node.get_fully_qualified_name()}: {config.camera}'
         self._statistics = statistics
-        scale = config.session.scale.scale(metric_weights=engine.spec.metric)
+        self._scale = config.session.scale.scale(metric_weights=engine.spec.metric)
         self._settings = {
             'backend': engine.name,
             'weights': engine.spec.name,
-            'scale.source': config.session.scale.source,
-            'scale.factor': f'{config.session.scale.factor:g}',
-            'scale.unit': scale.unit,
+            'poses.source': config.session.poses,
         }
 
-    def publish(self, state: str, silent: bool) -> None:
+    def publish(
+        self,
+        state: str,
+        silent: bool,
+        scale: Scale | None = None,
+        side_inputs: Mapping[str, int] | None = None,
+    ) -> None:
         """
         Publish the report.
 
@@ -152,6 +193,8 @@ class HealthReport:
         ----------
         state : of the lifecycle.
         silent : whether images are missing.
+        scale : as it is known now; None = as it is without any measurement.
+        side_inputs : counts of what came in beside the images.
         """
         level, text = DiagnosticStatus.OK, state
         problem = self._statistics.last_problem
@@ -161,7 +204,9 @@ class HealthReport:
             is_error = problem.reason is DropReason.BAD_OUTPUT
             level = DiagnosticStatus.ERROR if is_error else DiagnosticStatus.WARN
             text = f'{problem.reason.value}: {problem.text}'
-        values = {'state': state, **self._settings, **self._statistics.values()}
+        values = {'state': state, **self._settings, **_scale_values(scale or self._scale)}
+        values |= self._statistics.values()
+        values |= {name: str(count) for name, count in (side_inputs or {}).items()}
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
         status = DiagnosticStatus(level=level, name=self._name, message=text, values=pairs)
         header = Header(stamp=self._node.get_clock().now().to_msg())
@@ -170,3 +215,8 @@ class HealthReport:
     def destroy(self) -> None:
         """Destroy the publisher."""
         self._node.destroy_publisher(self._publisher)
+
+
+def _scale_values(scale: Scale) -> dict[str, str]:
+    """Return a scale as texts, such as `scale.std`, that of the logarithm of the factor."""
+    return {f'scale.{name}': text for name, text in scale_texts(scale).items()}

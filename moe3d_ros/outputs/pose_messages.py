@@ -86,20 +86,24 @@ def to_scale_report(header: Header, scale: Scale, name: str) -> DiagnosticArray:
     DiagnosticArray of one status with the values `factor`, `std` (of the factor's logarithm),
     `source`, `state` and `unit`; a warning while the scale is not locked.
     """
-    values = {
+    status = DiagnosticStatus(
+        level=DiagnosticStatus.OK if scale.state == 'locked' else DiagnosticStatus.WARN,
+        name=f'{name}: scale',
+        message=f'{scale.state} by {scale.source}',
+        values=[KeyValue(key=key, value=value) for key, value in scale_texts(scale).items()],
+    )
+    return DiagnosticArray(header=header, status=[status])
+
+
+def scale_texts(scale: Scale) -> dict[str, str]:
+    """Return what is told of a scale."""
+    return {
         'factor': f'{scale.factor:.6g}',
         'std': f'{scale.std:.4g}',
         'source': scale.source,
         'state': scale.state,
         'unit': scale.unit,
     }
-    status = DiagnosticStatus(
-        level=DiagnosticStatus.OK if scale.state == 'locked' else DiagnosticStatus.WARN,
-        name=f'{name}: scale',
-        message=f'{scale.state} by {scale.source}',
-        values=[KeyValue(key=key, value=value) for key, value in values.items()],
-    )
-    return DiagnosticArray(header=header, status=[status])
 
 
 def _with_covariance(motion: Motion) -> PoseWithCovariance:

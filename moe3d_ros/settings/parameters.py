@@ -37,7 +37,6 @@ class NodeConfig:
     mono16_bits: int | None
     camera_info_timeout_s: float
     camera_info_latched: bool
-    poses_source: str
     side_inputs: SideInputsConfig
     backend: str
     weights: str
@@ -142,7 +141,6 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         mono16_bits=int(values['input.mono16_bits']) or None,
         camera_info_timeout_s=float(values['camera_info.timeout_s']),
         camera_info_latched=bool(values['camera_info.latched']),
-        poses_source=str(values['poses.source']),
         side_inputs=side_inputs_config(values),
         backend=str(values['engine.backend']),
         weights=str(values['engine.weights']),
@@ -168,6 +166,7 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
                 factor=float(values['scale.factor']),
                 require_lock=bool(values['scale.require_lock']),
             ),
+            poses=str(values['poses.source']),
         ),
     )
 

@@ -106,6 +106,20 @@ def _check_sources(values: Mapping[str, ParameterValue], config: SideInputsConfi
             f'scale.source {scale} measures the map that tracking makes, and poses.source is '
             f'network: set it to tracking or odometry.'
         )
+    if poses == 'network' and values['tf.publish']:
+        raise ConfigError(
+            'tf.publish sends the poses of tracking, and poses.source is network: set it to '
+            'tracking or odometry.'
+        )
+    is_fixed = scale == 'fixed' or (scale == 'auto' and values['scale.factor'] != 1.0)
+    is_measured = scale in ('auto', 'odometry', 'reference_depth') and poses != 'network'
+    has_input = config.has_odometry or bool(config.reference_topic)
+    if values['scale.require_lock'] and not (is_fixed or (is_measured and has_input)):
+        raise ConfigError(
+            f'scale.require_lock waits until metres are known to 2 %, but nobody measures them: '
+            f'scale.source is {scale}, poses.source is {poses}. Name poses.odometry_topic or '
+            f'scale.reference_topic, or give scale.factor.'
+        )
 
 
 def _extrinsics(name: str, values: Mapping[str, ParameterValue]) -> Float64Array | None:

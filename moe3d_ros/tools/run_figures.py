@@ -35,6 +35,8 @@ def node_figures(sent_images: int, diagnostics: Mapping[str, str]) -> Summary:
 
     `dropped` also counts what never reached the node (`not_received`) and what the node has
     lost sight of (`unaccounted`), so that published and dropped images add up to those sent.
+    `tracked` counts the images with a pose by its status; the latency of poses ends when they are
+    published.
     """
     received, published = int(diagnostics['frames_in']), int(diagnostics['published'])
     dropped = {
@@ -47,13 +49,22 @@ def node_figures(sent_images: int, diagnostics: Mapping[str, str]) -> Summary:
         'unaccounted': received - published - sum(dropped.values()),
     }
     dropped |= {reason: count for reason, count in missing.items() if count}
-    percentiles = {p: diagnostics.get(f'latency_ms.{p}') for p in ('p50', 'p95')}
+    statuses = [key for key in diagnostics if key.startswith('tracked.')]
     return {
         'frames_in': sent_images,
         'published': published,
         'dropped': dropped,
-        'node_latency_ms': {p: float(v) for p, v in percentiles.items() if v is not None},
+        'node_latency_ms': _percentiles('latency_ms', diagnostics),
+        'tracked': {key.removeprefix('tracked.'): int(diagnostics[key]) for key in statuses},
+        'track_ms': _percentiles('track_ms', diagnostics),
+        'pose_latency_ms': _percentiles('pose_latency_ms', diagnostics),
     }
+
+
+def _percentiles(name: str, diagnostics: Mapping[str, str]) -> dict[str, float]:
+    """Return p50 and p95 of a duration; empty where it was never measured."""
+    keys = {p: f'{name}.{p}' for p in ('p50', 'p95')}
+    return {p: float(diagnostics[key]) for p, key in keys.items() if key in diagnostics}
 
 
 def machine() -> dict[str, str | int]:

@@ -242,7 +242,7 @@ def test_busy_engine_gets_the_newest_image_and_all_are_accounted_for(
     for _ in range(4):
         live_rig.send(image_message(), info_message())
         waiting.append(live_rig.stamp_ns)
-    live_rig.wait_until(lambda: live_rig.count('frames_in') == 5)
+    live_rig.wait_until(lambda: live_rig.count('tracked.starting') == 5)
     newest = live_rig.stamp_ns
     backend.free.set()
 

@@ -94,6 +94,12 @@ def test_value_that_is_no_choice_is_refused(row: ParameterRow) -> None:
             {'poses.source': 'network', 'scale.source': 'odometry', 'poses.odometry_topic': 'o'},
             'set it to tracking or odometry',
         ),
+        ({'poses.source': 'network', 'tf.publish': True}, 'tf.publish sends the poses'),
+        ({'scale.require_lock': True}, 'nobody measures'),
+        (
+            {'scale.require_lock': True, 'scale.source': 'network', 'poses.odometry_topic': 'o'},
+            'nobody measures',
+        ),
     ],
 )
 def test_what_is_asked_for_without_its_input_is_refused(

@@ -30,7 +30,7 @@ def test_newest_item_wins_and_the_replaced_one_is_returned() -> None:
     assert worker.submit(3) == 2
     free.set()
     assert begun.wait(5.0)
-    assert worker.stop(5.0) is None
+    assert worker.stop(5.0) == []
 
     assert done == [1, 3]
 
@@ -49,7 +49,7 @@ def test_item_that_was_not_begun_comes_back_at_the_end() -> None:
     worker.submit(2)
     threading.Timer(0.05, free.set).start()
 
-    assert worker.stop(5.0) == 2
+    assert worker.stop(5.0) == [2]
 
 
 def test_error_is_handed_over_and_the_next_item_goes_on() -> None:

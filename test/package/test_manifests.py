@@ -66,13 +66,19 @@ def test_rviz_shows_topics_that_the_launch_file_remaps() -> None:
         if 'Topic' in display
     }
     launch = ast.parse((ROOT / 'launch' / 'reconstruct.launch.py').read_text())
-    (topics,) = (
-        ast.literal_eval(node.value)
+    names = {
+        getattr(node.targets[0], 'id', ''): node.value
         for node in launch.body
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == 'RVIZ_TOPICS'
+        if isinstance(node, ast.Assign)
+    }
+    of_camera, of_node = (
+        ast.literal_eval(names[name]) for name in ('RVIZ_TOPICS', 'RVIZ_POSE_TOPICS')
     )
 
-    assert shown == {f'/moe3d/camera/{topic}' for topic in topics}
+    assert shown == {
+        *(f'/moe3d/camera/{topic}' for topic in of_camera),
+        *(f'/moe3d/{topic}' for topic in of_node),
+    }
 
 
 def test_requirements_name_no_registry() -> None:

@@ -20,6 +20,7 @@ pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 from diagnostic_msgs.msg import DiagnosticArray
 from moe3d_ros.fastdds_profile import use_shipped_profile
 from moe3d_ros.tools.own_module import own_module
+from nav_msgs.msg import Odometry
 import numpy as np
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -57,7 +58,7 @@ class Process:
 
 
 class Listener:
-    """Takes depth and diagnostics, and looks at every value."""
+    """Takes depth, odometry and diagnostics, and looks at every value."""
 
     def __init__(self) -> None:
         self.context = rclpy.Context()
@@ -66,16 +67,21 @@ class Listener:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.num_depths = 0
+        self.num_poses = 0
         self.num_impossible = 0  # depth messages that hold what REP 117 does not know
         self.diagnostics: dict[str, str] = {}
         topic = '/moe3d/camera/depth/image_rect'
         self.node.create_subscription(Image, topic, self._take_depth, 10)
+        self.node.create_subscription(Odometry, '/moe3d/odometry', self._take_pose, 100)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._take_diagnostics, 10)
 
     def _take_depth(self, message: Image) -> None:
         depth = np.frombuffer(message.data, np.float32)
         self.num_depths += 1
         self.num_impossible += not (np.isnan(depth) | (depth > 0)).all()
+
+    def _take_pose(self, message: Odometry) -> None:
+        self.num_poses += 1
 
     def _take_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:

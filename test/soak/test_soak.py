@@ -53,6 +53,13 @@ def is_accounted_for(found: dict[str, int]) -> bool:
     return found.get('frames_in', 0) == sum(n for k, n in found.items() if k != 'frames_in')
 
 
+def have_poses(diagnostics: dict[str, str]) -> bool:
+    """Return whether every frame that came in was tracked or dropped before."""
+    names = [name for name in diagnostics if name.startswith('tracked.')]
+    tracked = sum(int(diagnostics[name]) for name in [*names, 'untracked'])
+    return tracked == int(diagnostics['frames_in'])
+
+
 def test_minutes_at_thirty_hertz_lose_and_leak_nothing(soak: Soak, add_to_report: Report) -> None:
     listener, samples = soak.listener, []
     with soak.node() as node, soak.camera() as camera:
@@ -76,7 +83,9 @@ def test_minutes_at_thirty_hertz_lose_and_leak_nothing(soak: Soak, add_to_report
         {
             'minutes': soak.minutes, **sent, **final,
             'not_received': sent['sent'] - final['frames_in'],
-            'depths_heard': listener.num_depths, 'exit_code': code, 'over_time': samples,
+            'depths_heard': listener.num_depths, 'poses_heard': listener.num_poses,
+            'poses_hz': round(listener.num_poses / sent['seconds'], 2),
+            'exit_code': code, 'over_time': samples,
         },
     )  # fmt: skip
 
@@ -84,6 +93,7 @@ def test_minutes_at_thirty_hertz_lose_and_leak_nothing(soak: Soak, add_to_report
     assert settled, final
     assert code == 0, soak.log_of('node')
     assert 0 < listener.num_depths <= final['published']
+    assert have_poses(listener.diagnostics)
     assert listener.num_impossible == 0
     assert warm[-1]['rss_mb'] - warm[0]['rss_mb'] < MAX_GROWTH_MB
     assert {sample['threads'] for sample in warm[-3:]} <= {warm[0]['threads']}

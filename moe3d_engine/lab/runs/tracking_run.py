@@ -135,7 +135,7 @@ class _Run:
         used_ms = 1e3 * (process_time() - start_s)
         if isinstance(tracked, Drop):
             return tracked
-        self.view, pose = tracked
+        self.view, pose = tracked.view, tracked.pose
         self.cpu_ms['keyframe' if pose.is_keyframe else 'track'].append(used_ms)
         self.poses.append(pose)
         self.truth.append(true_pose)

@@ -1,4 +1,4 @@
-"""The demo's picture: three frames through the node, and one cloud before and after rejection."""
+"""The demo's picture: frames through the node, a cloud before and after rejection, the way."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
@@ -14,11 +15,13 @@ from moe3d_engine.types import UInt8Array
 from moe3d_ros.tools.demo.cloud_view import render_cloud
 from moe3d_ros.tools.demo.cloud_view import side_camera
 from moe3d_ros.tools.demo.cloud_view import ViewCamera
+from moe3d_ros.tools.demo.walk import draw_walk
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from moe3d_ros.tools.demo.report import EvaluatedFrames
+    from moe3d_ros.tools.demo.walk import Walk
     from moe3d_ros.tools.run_figures import Summary
 
 NUM_FRAMES = 3
@@ -26,6 +29,7 @@ WIDTH_PX, DPI = 1600, 100
 MARGIN_PX, GAP_PX = 36, 10
 TITLE_PX, HEADING_PX, BAR_PX, FOOTER_PX = 84, 34, 66, 44
 CLOUD_ASPECT = 0.62  # height over width
+WALK_PX = 360  # height
 CLOUD_YAW_DEG, CLOUD_PITCH_DEG = 48.0, 24.0
 
 BACKGROUND, PANEL = '#f7f6f2', (255, 255, 255)
@@ -33,7 +37,9 @@ INK, QUIET_INK, REJECTED = '#1d1f21', '#6b6f73', '#c9c9c4'
 DEPTH_PERCENTILES = (1.0, 98.0)  # of all depths shown; the rest saturates
 
 
-def write_contact_sheet(path: Path, evaluated: EvaluatedFrames, summary: Summary) -> None:
+def write_contact_sheet(
+    path: Path, evaluated: EvaluatedFrames, walk: Walk | None, summary: Summary
+) -> None:
     """Write the picture of a demo run as PNG, 1600 pixels wide."""
     count = min(NUM_FRAMES, len(evaluated.frames))
     picks = [(2 * i + 1) * len(evaluated.frames) // (2 * count) for i in range(count)]
@@ -42,17 +48,17 @@ def write_contact_sheet(path: Path, evaluated: EvaluatedFrames, summary: Summary
     cell_height = cell_width * height / width
     cloud_width = (WIDTH_PX - 2 * MARGIN_PX - GAP_PX) / 2
     frames_height = count * (cell_height + GAP_PX)
-    total = (
-        TITLE_PX + HEADING_PX + frames_height + BAR_PX
-        + HEADING_PX + CLOUD_ASPECT * cloud_width + FOOTER_PX
-    )  # fmt: skip
+    cloud_top = TITLE_PX + HEADING_PX + frames_height + BAR_PX
+    walk_top = cloud_top + HEADING_PX + CLOUD_ASPECT * cloud_width + FOOTER_PX
+    total = walk_top + (0 if walk is None else HEADING_PX + WALK_PX + FOOTER_PX)
     with mpl.rc_context({'font.size': 10.5, 'text.color': INK, 'axes.labelcolor': INK}):
         figure = Figure((WIDTH_PX / DPI, total / DPI), dpi=DPI, facecolor=BACKGROUND)
         page = _Page(figure, total)
         _draw_title(page, summary)
         _draw_frames(page, evaluated, picks, cell_width, cell_height)
-        top = TITLE_PX + HEADING_PX + frames_height + BAR_PX
-        _draw_clouds(page, top, cloud_width, evaluated, summary)
+        _draw_clouds(page, cloud_top, cloud_width, evaluated, summary)
+        if walk is not None:
+            _draw_walk(page, walk_top, walk, summary)
         figure.savefig(path)
 
 
@@ -92,7 +98,7 @@ class _Page:
 
 def _draw_title(page: _Page, summary: Summary) -> None:
     """Write what the picture shows, and of which run."""
-    page.heading(MARGIN_PX, 22, 'Depth, boundary confidence and cloud', 19)
+    page.heading(MARGIN_PX, 22, 'Depth, boundary confidence, cloud and poses', 19)
     drops = sum(summary['dropped'].values())
     latency = summary['node_latency_ms'].get('p50')
     facts = [
@@ -175,6 +181,24 @@ def _draw_clouds(
         if flying is not None:
             note += f'   ·   {100 * flying:.1f} % of the boundary points lie between surfaces'
         page.text(left, top + HEADING_PX + height + 8, note)
+
+
+def _draw_walk(page: _Page, top: float, walk: Walk, summary: Summary) -> None:
+    """Draw the way of the camera from above, and how far it is off."""
+    page.heading(MARGIN_PX, top + 8, 'Way of the camera from above, in odom (m)')
+    axes = page.axes(MARGIN_PX + 40, top + HEADING_PX, WIDTH_PX - 2 * MARGIN_PX - 40, WALK_PX - 30)
+    draw_walk(axes, walk)
+    axes.xaxis.set_major_locator(MaxNLocator(8))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.tick_params(length=3, colors=QUIET_INK, labelsize=9.5)
+    poses = summary['poses']
+    facts = [f'{poses["published"]} poses', f'{poses["lost"]} of them lost', f'{poses["way_m"]} m']
+    if poses['error_m_max'] is not None:
+        facts.append(
+            f'off by {poses["error_m_median"]} m (median), {poses["error_m_max"]} m at most; '
+            f'nothing is aligned but the first pose'
+        )
+    page.text(MARGIN_PX, top + HEADING_PX + WALK_PX + 8, '   ·   '.join(facts))
 
 
 def _cloud_camera(

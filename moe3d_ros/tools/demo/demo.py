@@ -18,6 +18,8 @@ from moe3d_ros.tools.demo.contact_sheet import write_contact_sheet
 from moe3d_ros.tools.demo.report import evaluate
 from moe3d_ros.tools.demo.report import EvaluatedFrames
 from moe3d_ros.tools.demo.report import MAX_EVALUATED_FRAMES
+from moe3d_ros.tools.demo.walk import read_walk
+from moe3d_ros.tools.demo.walk import walk_figures
 from moe3d_ros.tools.node_process import bag_parameters
 from moe3d_ros.tools.node_process import config_of
 from moe3d_ros.tools.node_process import isolate
@@ -85,10 +87,12 @@ def run_demo(options: DemoOptions) -> Summary:
     num_frames = min(int(diagnostics['published']), MAX_EVALUATED_FRAMES)
     with tqdm(total=num_frames, desc='evaluating', unit='frame', disable=None) as progress:
         evaluated, figures = evaluate(bag, camera, output, config_of(parameters), progress.update)
+    walk = read_walk(output, bag, camera)
     summary = {
         **node_figures(sent.sent[camera.image], diagnostics),
         **stream_figures(output, camera.image, bag, sent, options.rate),
         **figures,
+        'poses': walk_figures(walk),
         'conformance': lines_of(check_bag(output, NODE)),
         'replay_rate': options.rate,
         'bag': str(bag),
@@ -97,7 +101,7 @@ def run_demo(options: DemoOptions) -> Summary:
         'machine': machine(),
     }
     (out / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n')
-    write_contact_sheet(out / 'contact_sheet.png', evaluated, summary)
+    write_contact_sheet(out / 'contact_sheet.png', evaluated, walk, summary)
     _write_cloud(out / 'cloud.ply', _middle(evaluated))
     return summary
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from moe3d_engine.bags.reader import CameraTopics
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.intake.drops import Drop
+from moe3d_engine.lab.metrics.depth_metrics import depth_metrics
 from moe3d_engine.lab.reports.record import EvaluationRecord
 from moe3d_engine.lab.reports.record import PUBLISHED
 from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
 from moe3d_engine.lab.runs.bag_run import FrameOutcome
 from moe3d_engine.lab.runs.frame_judge import BEFORE_REJECTION
+from moe3d_engine.policy import limit_range
+from moe3d_engine.policy import Thresholds
 from moe3d_engine.types import Float32Array
 from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.tools.recorded import PublishedFrame
@@ -57,7 +61,8 @@ def evaluate(
 
     An image that the node dropped was never in a window, so the published stamps determine all
     windows, and the recorded depth must come out again: `rerun_agreement` is the share of pixels
-    that do.
+    that do. The unit of depth is that of tracking, which has seen more images than these, so it
+    is taken from the recorded depth: one factor a frame.
 
     Raises
     ------
@@ -68,14 +73,20 @@ def evaluate(
     """
     _, metric = recorded_topics(output)
     frames = read_published(output, MAX_EVALUATED_FRAMES)
+    thresholds = config.session.thresholds
     raw: list[Float32Array] = []
     again: list[Float32Array] = []
+    abs_rel: list[float] = []
 
     def keep(outcome: FrameOutcome) -> None:
         if isinstance(outcome.result, Drop):
             raise Moe3dError(f'The node has published an image that is bad: {outcome.result}.')
-        raw.append(outcome.result.depth_raw[0])
-        again.append(outcome.result.depth[0])
+        recorded, depth = frames[len(raw)].depth, outcome.result.depth[0]
+        factor, depth_raw = _factor(recorded, depth), outcome.result.depth_raw[0]
+        raw.append(factor * depth_raw)
+        again.append(_in_unit(factor, depth, depth_raw, thresholds) if metric else factor * depth)
+        if outcome.truth is not None and metric:
+            abs_rel.append(depth_metrics(recorded, outcome.truth, align='none').abs_rel)
         on_progress()
 
     run = evaluate_bag(_options(bag, camera, config, frames), keep)
@@ -85,6 +96,7 @@ def evaluate(
         'depth_scale': 'metric' if metric else 'relative',
         'rerun_agreement': rounded(_agreement(depth, np.stack(again))),
         **_accuracy(run.record),
+        'abs_rel': rounded(float(np.nanmean(abs_rel))) if abs_rel else None,
     }
     return EvaluatedFrames(frames, np.stack(raw), metric), summary
 
@@ -102,9 +114,23 @@ def _options(
         camera_info_topic=camera.camera_info,
         depth_topic=camera.depth,
         stamps_ns=frozenset(frame.stamp_ns for frame in frames),
-        session=config.session,
+        session=replace(config.session, poses='network'),
         baselines=False,
     )
+
+
+def _factor(recorded: Float32Array, again: Float32Array) -> np.float32:
+    """Return what brings a depth map to the unit of the recorded one."""
+    both = np.isfinite(recorded) & np.isfinite(again)
+    return np.float32(np.median(recorded[both] / again[both])) if both.any() else np.float32(1)
+
+
+def _in_unit(
+    factor: np.float32, depth: Float32Array, depth_raw: Float32Array, thresholds: Thresholds
+) -> Float32Array:
+    """Return published depth in another unit, in which the range may end elsewhere."""
+    within = factor * np.where(np.isinf(depth), depth_raw, depth)
+    return limit_range(within, thresholds.depth_min_m, thresholds.depth_max_m)
 
 
 def _accuracy(record: EvaluationRecord) -> Summary:
@@ -118,7 +144,6 @@ def _accuracy(record: EvaluationRecord) -> Summary:
     has_truth = 'abs_rel_median' in published
     return {
         'ground_truth': record.configuration['topics']['depth'] if has_truth else None,
-        'abs_rel': rounded(published.get('abs_rel')),
         'abs_rel_median': rounded(published.get('abs_rel_median')),
         'flying_share': both('flying_gt'),
         'flying_share_own_levels': both('flying_pred'),
@@ -147,12 +172,21 @@ def table(summary: Summary) -> str:
         ('pixels kept', _percent(summary['retained'])),
         ('boundary pixels kept', _percent(summary['retained_boundary'])),
         ('ground truth', summary['ground_truth'] or 'none that can be used'),
+        ('poses', _poses(summary['poses'])),
         ('conventions of ROS', summary['conformance'][-1]),
         ('network', f'{summary["weights"]} on {summary["backend"]}'),
         ('machine', f'{summary["machine"]["cpu"]}, {summary["machine"]["cores"]} cores'),
     ]
     width = max(len(name) for name, _ in rows)
     return '\n'.join(f'  {name:<{width}}  {value}' for name, value in rows)
+
+
+def _poses(poses: Summary) -> str:
+    """Return what was published of the camera's way."""
+    if not poses['published']:
+        return 'none'
+    off = '' if poses['error_m_max'] is None else f', off by {poses["error_m_max"]} m at most'
+    return f'{poses["published"]}, {poses["lost"]} of them lost; {poses["way_m"]} m{off}'
 
 
 def _flying(own: float | None, true: float | None) -> str:
