@@ -30,11 +30,13 @@ def depth_at(result: ViewResult, sighting: Sighting) -> Float64Array:
 
 def unit_of(sparse_map: SparseMap, sighting: Sighting, depth: Float64Array) -> float | None:
     """Return the median of depth over that of the map; None where too few points are placed."""
-    states = sparse_map.points(sighting.corners.identities).states
-    shared = sighting.placed & (states == PointState.TRIANGULATED) & np.isfinite(depth)
+    known = sparse_map.points(sighting.corners.identities)
+    pose = sighting.cam_from_map
+    depth_map = known.places @ pose[2, :3] + pose[2, 3]
+    shared = (known.states == PointState.TRIANGULATED) & np.isfinite(depth) & (depth_map > 0)
     if np.count_nonzero(shared) < MIN_SHARED:
         return None
-    return float(np.exp(np.median(np.log(depth[shared] / sighting.depth[shared]))))
+    return float(np.exp(np.median(np.log(depth[shared] / depth_map[shared]))))
 
 
 def guess_places(

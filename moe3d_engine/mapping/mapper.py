@@ -38,8 +38,9 @@ class Mapper:
     """
     Owns a map from its first keyframe on.
 
-    It is `begun` when the unit and the first points are known. One thread uses it; refinement
-    runs in a thread of its own where there is an executor for it.
+    It is `begun` when it has placed its first points, and its unit is known when odometry,
+    measured depth or the network has said what a length is; the network's word may come late. One
+    thread uses a mapper; refinement runs in a thread of its own where there is an executor for it.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ class Mapper:
         self.map = sparse_map
         self.map.add_keyframe(first)
         self.begun = False
+        self.unit_known = False
         self.disagreement = ''  # between vision and odometry
         self.clean_ns = first.stamp_ns  # of the last keyframe that hardly anything contradicts
         self.num_clean = 0  # of such keyframes in succession
@@ -103,14 +105,14 @@ class Mapper:
     def begin(self, keyframe: Keyframe, width: int) -> bool:
         """Try to begin the map with a second keyframe, which is added then."""
         first = self.newest
-        pose = start_pose(
+        start = start_pose(
             self.map, first, keyframe, KEYFRAME_PARALLAX * width,
             by_odometry=self._scale.measures('odometry'),
         )  # fmt: skip
-        if pose is None:
+        if start is None:
             return False
-        keyframe.cam_from_map = pose @ first.cam_from_map
-        self.begun = True
+        keyframe.cam_from_map = start.second_from_first @ first.cam_from_map
+        self.begun, self.unit_known = True, start.unit_known
         self.add(keyframe)
         return True
 
@@ -154,15 +156,28 @@ class Mapper:
 
     # Depth of images that were tracked before
 
-    def take_depth(self, sighting: Sighting, result: ViewResult) -> None:
-        """Guess the places of new points by the network's depth."""
+    def take_depth(self, sighting: Sighting, result: ViewResult) -> float:
+        """
+        Guess the places of new points by the network's depth.
+
+        Returns
+        -------
+        By how much all lengths have grown: 1, but for the depth that tells the unit.
+        """
         depth = depth_at(result, sighting)
         unit = unit_of(self.map, sighting, depth)
+        if self.begun and not self.unit_known:
+            if unit is None or self._pending is not None:
+                return 1.0
+            self.unit_known = True
+            self.map.rescale(unit)
+            return unit
         guess_places(self.map, sighting, depth / (unit or 1.0), PointState.GUESSED)
+        return 1.0
 
     def take_reference(self, sighting: Sighting, reference: ReferenceDepth) -> None:
         """Place points by measured depth, and tell the scale what it says of the others."""
-        if not self._scale.measures('reference_depth'):
+        if not self._scale.measures('reference_depth') or (self.begun and not self.unit_known):
             return
         metres = reference.at(
             sighting.corners.pixels.astype(np.float64), sighting.intrinsics, sighting.image_hw
@@ -179,6 +194,7 @@ class Mapper:
             keyframe.measured_depth = units[index]
         if not self.begun:
             self.begun = int(np.count_nonzero(np.isfinite(units))) >= MIN_MEASURED
+            self.unit_known = self.begun
 
 
 def _refined(snapshot: Refinement) -> Refinement:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.mapping.flow import median_parallax_px
 from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.mapping.sparse_map import MIN_ANGLE_RAD
-from moe3d_engine.mapping.sparse_map import nearest_to_rays
 from moe3d_engine.mapping.sparse_map import PointState
-from moe3d_engine.mapping.sparse_map import rays_in_map
 from moe3d_engine.mapping.sparse_map import SparseMap
+from moe3d_engine.mapping.triangulate import nearest_to_rays
+from moe3d_engine.mapping.triangulate import rays_in_map
 from moe3d_engine.types import Float64Array
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,20 @@ MIN_LENGTH_M = 0.02  # of odometry, to give the unit
 MIN_GUESSES = 12
 
 
+class Start(NamedTuple):
+    """
+    How a map begins.
+
+    Parameters
+    ----------
+    second_from_first : (4, 4) of its first two keyframes.
+    unit_known : whether somebody knows the length of the way; else it is 1.
+    """
+
+    second_from_first: Float64Array
+    unit_known: bool
+
+
 def start_pose(
     sparse_map: SparseMap,
     first: Keyframe,
@@ -30,9 +46,9 @@ def start_pose(
     min_parallax_px: float,
     *,
     by_odometry: bool,
-) -> Float64Array | None:
+) -> Start | None:
     """
-    Return second_from_first (4, 4) of a map's first two keyframes.
+    Return the pose of a map's second keyframe.
 
     Parameters
     ----------
@@ -44,7 +60,7 @@ def start_pose(
 
     Returns
     -------
-    None where the images do not determine the pose, or nobody knows the length.
+    None where the images do not determine the pose.
     """
     _, one, two = np.intersect1d(first.identities, second.identities, return_indices=True)
     pixels = first.pixels[one], second.pixels[two]
@@ -56,10 +72,9 @@ def start_pose(
     length = _length_of_odometry(first, second) if by_odometry else None
     if length is None:
         length = _length_of_guesses(sparse_map, first, one, pose, pixels)
-    if length is None:
-        return None
-    pose[:3, 3] *= length
-    return pose
+    if length is not None:
+        pose[:3, 3] *= length
+    return Start(pose, unit_known=length is not None)
 
 
 def relative_pose(

@@ -22,6 +22,7 @@ TRANSLATION_PER_WAY, TRANSLATION_PER_TIME = 0.03, 0.002  # units, per sqrt(unit)
 ROTATION_PER_TURN, ROTATION_PER_TIME = 0.008, 0.003  # rad, per sqrt(rad) and sqrt(s)
 LOST_SPEED, LOST_TURN_RAD_S = 1.0, 1.0  # what a camera may do while nobody sees it
 VELOCITY_FLOOR = 1e-3  # units/s and rad/s
+UNKNOWN_STEP = 0.1  # units an image, while nobody knows the length of the way
 MIN_ELAPSED_S = 1e-3  # between images, for a velocity
 FIRST_STD = 1e-4  # of the first pose, which is where it is by definition
 
@@ -87,7 +88,8 @@ class OdometryFrame:
         before_from_cam : (4, 4) motion since the image before, in the unit of the map.
         cam_from_map : (4, 4) pose in the map as it is now.
         reference : the newest keyframe, on which a new anchor is put.
-        scale : published unit per unit of the map.
+        scale : published unit per unit of the map; a factor of 0 = nobody knows it yet, so that
+            only turns count.
         information : (6, 6) inverse covariance of cam_from_map, see PoseEstimate.
         elapsed_s : since the image before.
         doubt : from 0 to 1 = the motion is that of another object.
@@ -102,6 +104,8 @@ class OdometryFrame:
         motion = invert_rigid(self._odom_from_cam) @ moved(predicted, correction)
         noise = _step_noise(step, scale.factor, information, elapsed_s)
         noise += self._strayed(doubt, doubtful_s)
+        if scale.factor == 0.0:
+            noise[:3, :3] += np.eye(3) * UNKNOWN_STEP**2
         return self.move(motion, noise, elapsed_s, scale.std if scale.metric else 0.0)
 
     def move(

@@ -30,6 +30,12 @@ class Place(NamedTuple):
         """The pose in the map as it is now."""
         return self.cam_from_reference @ self.reference.cam_from_map
 
+    def rescaled(self, factor: float) -> Place:
+        """Return it in a map whose lengths are so many times as long."""
+        pose = self.cam_from_reference.copy()
+        pose[:3, 3] *= factor
+        return self._replace(cam_from_reference=pose)
+
 
 class Located(NamedTuple):
     """Where an image is and how surely (6, 6), or why that is not known."""

@@ -136,7 +136,7 @@ class StreamTracker:
     def sparse_points(self, stamp: int) -> SparsePoints | None:
         """Return the points that a tracked image sees; None = it was not, or long ago."""
         sighting = self._tracker.sighting(stamp)
-        if sighting is None:
+        if sighting is None or sighting.factor == 0.0:  # its unit is not known
             return None
         return sighting.sparse_points(None if self._given is None else self._given.at(stamp))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
@@ -34,6 +35,7 @@ from moe3d_engine.tracking.tracked_image import why_not_tracked
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
@@ -167,7 +169,7 @@ class Tracker:
         """Take over where the image is, and make it a keyframe where one is due."""
         assert self._mapper is not None
         assert self._place is not None
-        if self._mapper.begun and self._lost_since_ns is not None:
+        if self._mapper.unit_known and self._lost_since_ns is not None:
             if self._covariance_before is not None:
                 self._odometry.found_again(self._covariance_before)
             self._lost_since_ns = self._covariance_before = None
@@ -179,7 +181,7 @@ class Tracker:
             before.cam_from_map @ invert_rigid(place.cam_from_map),
             place.cam_from_map,
             place.reference,
-            self._scale.scale,
+            self._unit(),
             information,
             1e-9 * (place.image.view.stamp_ns - before.image.view.stamp_ns),
             self._mapper.doubt,
@@ -238,7 +240,7 @@ class Tracker:
         """Return the pose of the present image, whose place is known."""
         assert self._mapper is not None
         assert self._place is not None
-        status = TrackingStatus.TRACKING if self._mapper.begun else TrackingStatus.STARTING
+        status = TrackingStatus.TRACKING if self._mapper.unit_known else TrackingStatus.STARTING
         text = self._mapper.disagreement
         if self._mapper.doubt >= 1.0:
             status, text = TrackingStatus.LOST, MOVING
@@ -277,7 +279,7 @@ class Tracker:
         return Sighting(
             self._mapper.map, place.corners, place.reference, place.cam_from_reference,
             image.intrinsics, image.source_from_tracked, image.prepared.gray.shape, placed, depth,
-            odometry.odom_from_cam, self._scale.scale.factor,
+            odometry.odom_from_cam, self._unit().factor,
         )  # fmt: skip
 
     def _take_late_depth(self) -> None:
@@ -290,8 +292,21 @@ class Tracker:
                 continue
             if isinstance(depth, ReferenceDepth):
                 mapper.take_reference(sighting, depth)
-            else:
-                mapper.take_depth(sighting, depth)
+            elif (factor := mapper.take_depth(sighting, depth)) != 1.0:
+                self._rescale(factor)
+
+    def _rescale(self, factor: float) -> None:
+        """Go on in a map whose unit has just become known."""
+        assert self._place is not None
+        assert self._newest_keyframe is not None
+        self._place = self._place.rescaled(factor)
+        self._newest_keyframe = self._newest_keyframe.rescaled(factor)
+        self._sightings.clear()
+
+    def _unit(self) -> Scale:
+        """Return the scale of motions: a factor of 0 where the map's unit is not known yet."""
+        known = self._mapper is not None and (self._mapper.unit_known or not self._mapper.begun)
+        return self._scale.scale if known else replace(self._scale.scale, factor=0.0)
 
     def _check_order(self, stamp_ns: int) -> int:
         """Return the stamp of the image before; the first has none but its own."""

@@ -63,10 +63,11 @@ def test_guessed_depth_gives_the_length(scene: PointScene) -> None:
     sparse_map, first, second = keyframes(scene, truth)
     guess(sparse_map, scene, 1.2)
 
-    pose = start_pose(sparse_map, first, second, 5.0, by_odometry=True)
+    start = start_pose(sparse_map, first, second, 5.0, by_odometry=True)
 
-    assert pose is not None
-    assert length(pose) == pytest.approx(1.2 * length(truth), rel=0.01)
+    assert start is not None
+    assert start.unit_known
+    assert length(start.second_from_first) == pytest.approx(1.2 * length(truth), rel=0.01)
 
 
 def test_odometry_gives_the_length_before_guesses_do(scene: PointScene) -> None:
@@ -79,12 +80,16 @@ def test_odometry_gives_the_length_before_guesses_do(scene: PointScene) -> None:
 
     assert by_both is not None
     assert by_guess is not None
-    assert length(by_both) == pytest.approx(length(truth), rel=1e-6)
-    assert length(by_guess) == pytest.approx(1.2 * length(truth), rel=0.01)
+    assert length(by_both.second_from_first) == pytest.approx(length(truth), rel=1e-6)
+    assert length(by_guess.second_from_first) == pytest.approx(1.2 * length(truth), rel=0.01)
 
 
-def test_nothing_begins_while_nobody_knows_a_length(scene: PointScene) -> None:
-    assert start_pose(*keyframes(scene, scene.cam_from_map[4]), 5.0, by_odometry=True) is None
+def test_unit_is_one_way_while_nobody_knows_a_length(scene: PointScene) -> None:
+    start = start_pose(*keyframes(scene, scene.cam_from_map[4]), 5.0, by_odometry=True)
+
+    assert start is not None
+    assert not start.unit_known
+    assert length(start.second_from_first) == pytest.approx(1.0)
 
 
 def test_pure_rotation_begins_no_map(scene: PointScene) -> None:
