@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+import logging
 import math
 
 from moe3d_engine.clouds import fuse_cloud
@@ -15,6 +17,9 @@ from moe3d_engine.geometry.fit import check_same_size
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.resample import maps_on_source
 from moe3d_engine.geometry.resample import SourceMaps
+from moe3d_engine.joint_poses import are_few
+from moe3d_engine.joint_poses import BY_NETWORK
+from moe3d_engine.joint_poses import with_joint_poses
 from moe3d_engine.session import Session
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
@@ -23,6 +28,8 @@ from moe3d_engine.types import Scale
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +47,7 @@ class SequenceResult:
     points_world : (N, 3) float32, the cloud at the network's resolution.
     colors : (N, 3) uint8, RGB.
     scale : unit of depths, translations and points.
+    pose_sources : of each view, `matches` between the images or the `network`.
     """
 
     depth_raw: Float32Array
@@ -50,6 +58,7 @@ class SequenceResult:
     points_world: Float32Array
     colors: UInt8Array
     scale: Scale
+    pose_sources: tuple[str, ...]
 
 
 def plan_windows(num_views: int, max_views: int) -> list[tuple[int, ...]]:
@@ -95,8 +104,9 @@ def reconstruct_sequence(
     session : used and left with the last window's state.
     views : V views; the first gives the world's frame.
     max_views : most views in a window. More images are reconstructed in several windows that
-        share the first view, so that all poses are in its frame; images that see nothing of what
-        the first one sees get poor poses.
+        share the first view, so that all poses are in its frame. Up to 8 images are then placed by
+        matches between all of them (`joint_poses`). Of more, the network gives the poses, poor
+        ones where an image sees nothing of what the first one sees.
     on_progress : called after each window with the number of views it added.
 
     Returns
@@ -113,14 +123,22 @@ def reconstruct_sequence(
     check_same_size(views)
     maps: list[SourceMaps] = []
     poses, intrinsics, clouds = [], [], []
-    for result in reconstruct_windows(session, views, max_views):
+    found = _counted(reconstruct_windows(session, views, max_views), on_progress)
+    results: Iterable[Reconstruction] = found
+    sources: tuple[str, ...] = (BY_NETWORK,) * len(views)
+    if are_few(len(views)):
+        results, sources = with_joint_poses(list(found))
+    elif len(views) > 1:
+        logger.warning(
+            "%d images are too many to match them all: their poses are the network's.", len(views)
+        )
+    for result in results:
         for slot, index in enumerate(result.published):
             source_maps, source_intrinsics = _on_source(result, slot)
             maps.append(source_maps)
             intrinsics.append(source_intrinsics)
             poses.append(result.cam_from_world[index])
         clouds.append(fuse_cloud(result))
-        on_progress(len(result.published))
     return SequenceResult(
         depth_raw=np.stack([m.depth_raw for m in maps]),
         depth=np.stack([m.depth for m in maps]),
@@ -130,7 +148,17 @@ def reconstruct_sequence(
         points_world=np.concatenate([points for points, _ in clouds]),
         colors=np.concatenate([colors for _, colors in clouds]),
         scale=result.scale,
+        pose_sources=sources,
     )
+
+
+def _counted(
+    results: Iterable[Reconstruction], on_progress: Callable[[int], object]
+) -> Iterator[Reconstruction]:
+    """Yield windows and say after each one how many views it has added."""
+    for result in results:
+        yield result
+        on_progress(len(result.published))
 
 
 def _on_source(result: Reconstruction, slot: int) -> tuple[SourceMaps, Float64Array]:

@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', required=True, type=Path, metavar='R.npz|R.ply',
         help='.npz: depth_raw, depth, boundary_confidence (V, H, W) on the pixels of the images, '
-        'cam_from_world (V, 4, 4), intrinsics (V, 3, 3), depth_scale; .ply: one coloured cloud in '
-        "the first view's frame",
+        'cam_from_world (V, 4, 4), pose_sources (V,), intrinsics (V, 3, 3), depth_scale; .ply: '
+        "one coloured cloud in the first view's frame",
     )  # fmt: skip
     parser.add_argument(
         '--intrinsics', metavar='fx,fy,cx,cy',
@@ -96,6 +96,8 @@ def execute(args: argparse.Namespace) -> int:
         'median_depth': round(float(np.median(result.depth_raw[seen])), 4),
         'kept_share': round(np.count_nonzero(np.isfinite(result.depth)) / seen.sum(), 4),
         'points': len(result.points_world),
+        'posed_by_matches': result.pose_sources.count('matches'),
+        'posed_by_network': [i for i, by in enumerate(result.pose_sources) if by == 'network'],
     }
     print_summary(summary, args.json)
     return 0
@@ -191,6 +193,7 @@ def write_result(path: Path, result: SequenceResult) -> None:
             depth=result.depth,
             boundary_confidence=result.boundary_confidence,
             cam_from_world=result.cam_from_world,
+            pose_sources=np.array(result.pose_sources),
             intrinsics=result.intrinsics,
             depth_scale=np.array(result.scale.unit),
         )

@@ -13,7 +13,7 @@ from moe3d_engine.types import Float64Array
 import numpy as np
 from numpy.typing import NDArray
 
-HUBER_PX = 1.0  # of the error in the image, beyond which a point pulls no harder
+HUBER_PX = 1.0  # for corners that are followed
 MIN_DEPTH = 1e-3  # in front of a camera; nearer points are left out of a step
 
 
@@ -44,6 +44,7 @@ class Bundle:
     motions : measured motions between cameras.
     keep_length : of the second camera's distance from the first one, where only that is fixed:
         it gives the unit.
+    huber_px : error in the image beyond which a sighting pulls no harder.
     """
 
     cam_from_map: Float64Array
@@ -57,6 +58,7 @@ class Bundle:
     log_depth_std: Float64Array | None = None
     motions: list[RelativeMotion] = field(default_factory=list)
     keep_length: bool = False
+    huber_px: float = HUBER_PX
 
 
 class _Linear(NamedTuple):
@@ -174,10 +176,11 @@ def _weighted_rows(
         jacobian[:, axis, axis] = focal / depth
         jacobian[:, axis, 2] = -focal * points_cam[:, axis] / depth**2
     error = np.linalg.norm(residual[:, :2], axis=1)
-    weight = np.where(error > HUBER_PX, np.sqrt(HUBER_PX / np.maximum(error, HUBER_PX)), 1.0)
+    soft_px = bundle.huber_px
+    weight = np.where(error > soft_px, np.sqrt(soft_px / np.maximum(error, soft_px)), 1.0)
     in_front = points_cam[:, 2] >= MIN_DEPTH
     weight *= in_front
-    cost = np.where(error > HUBER_PX, HUBER_PX * (2 * error - HUBER_PX), error**2)
+    cost = np.where(error > soft_px, soft_px * (2 * error - soft_px), error**2)
     cost = np.where(in_front, cost, 1e4)
     total = float(cost.sum())
     residual[:, :2] *= weight[:, None]

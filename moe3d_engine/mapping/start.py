@@ -96,25 +96,49 @@ def relative_pose(
     -----
     Nister's five points (2004) in samples, and the side of the four on which points lie in front.
     """
-    if len(first) < MIN_MATCHES:
+    found = essential_pose(first, second, intrinsics, MIN_MATCHES)
+    if found is None:
+        return None
+    pose, agree = found
+    return pose if np.count_nonzero(agree) >= MIN_INLIERS * len(first) else None
+
+
+def essential_pose(
+    first: Float64Array,
+    second: Float64Array,
+    intrinsics: Float64Array,
+    min_matches: int,
+    num_samples: int = 1000,
+    farthest: float = 50.0,
+) -> tuple[Float64Array, NDArray[np.bool_]] | None:
+    """
+    Return second_from_first (4, 4), as `relative_pose`, and the matches (N,) that agree with it.
+
+    Parameters
+    ----------
+    first, second, intrinsics : as `relative_pose`.
+    min_matches : with fewer there is no answer.
+    num_samples : of five matches, at most.
+    farthest : distance of a point, in lengths of the translation, beyond which it does not agree.
+    """
+    if len(first) < min_matches:
         return None
     cv2.setRNGSeed(0)  # so that the same images give the same poses
     try:
         essential, mask = cv2.findEssentialMat(
-            first, second, intrinsics, cv2.USAC_MAGSAC, 0.999, THRESHOLD_PX, 1000
+            first, second, intrinsics, cv2.USAC_MAGSAC, 0.999, THRESHOLD_PX, num_samples
         )
     except cv2.error:  # degenerate samples
         return None
     if essential is None or essential.shape != (3, 3):
         return None
-    count, rotation, translation, _ = cv2.recoverPose(
-        essential, first, second, intrinsics, mask=mask.copy()
+    recovered = cv2.recoverPose(
+        essential, first, second, intrinsics, distanceThresh=farthest, mask=mask.copy()
     )
-    if count < MIN_INLIERS * len(first):
-        return None
+    _, rotation, translation, agree = recovered[:4]
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, translation[:, 0]
-    return pose
+    return pose, agree[:, 0].astype(bool)
 
 
 def pure_rotation(

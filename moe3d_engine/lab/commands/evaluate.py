@@ -9,6 +9,7 @@ from moe3d_engine.cli.output import add_force
 from moe3d_engine.lab.commands import evaluate_bag
 from moe3d_engine.lab.commands import evaluate_compare
 from moe3d_engine.lab.commands import evaluate_dataset
+from moe3d_engine.lab.commands import evaluate_poses
 from moe3d_engine.lab.commands import evaluate_views
 
 NAME = 'evaluate'
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='on posed views and offline bags also boundary figures of MoGe-2 and iBims-1, and '
         'points in free space (twice the time)',
     )  # fmt: skip
-    for way in (evaluate_bag, evaluate_dataset, evaluate_views, evaluate_compare):
+    for way in (evaluate_bag, evaluate_dataset, evaluate_views, evaluate_poses, evaluate_compare):
         way.add_arguments(parser)
 
 
@@ -46,4 +47,6 @@ def execute(args: argparse.Namespace) -> int:
         return evaluate_bag.execute(args)
     if args.dataset is not None or args.list_protocols:
         return evaluate_dataset.execute(args)
+    if args.view_poses:
+        return evaluate_poses.execute(args)
     return evaluate_views.execute(args)

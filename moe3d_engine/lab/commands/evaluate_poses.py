@@ -1,0 +1,54 @@
+"""`moe3d evaluate --view-poses`: the poses that `moe3d reconstruct` gives to posed views."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from moe3d_engine.lab.reports.facts import heading_of
+from moe3d_engine.lab.reports.markdown import markdown_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what asks for poses; data, sets and views are those of posed views."""
+    parser.add_argument(
+        '--view-poses', action='store_true',
+        help='judge the poses of posed views: those of `moe3d reconstruct`, and the network\'s; '
+        'rendered sets are made at --image-hw',
+    )  # fmt: skip
+
+
+def execute(args: argparse.Namespace) -> int:
+    """Place the views of each set and print a table per network."""
+    from moe3d_engine.backends.open import open_backend
+    from moe3d_engine.lab.commands.train import render_missing
+    from moe3d_engine.lab.datasets import open_dataset
+    from moe3d_engine.lab.reports.record import without_nan
+    from moe3d_engine.lab.runs.pose_run import evaluate_poses
+    from moe3d_engine.lab.synthetic import HELD_OUT_SEED_START
+    from moe3d_engine.network import Engine
+    from moe3d_engine.session import Session
+    from tqdm import tqdm
+
+    image_hw = tuple(args.image_hw)
+    seeds = range(HELD_OUT_SEED_START, HELD_OUT_SEED_START + args.sets)
+    render_missing(args.data, seeds, image_hw)
+    sets = open_dataset(args.data, image_hw, args.views)
+    count = min(args.sets, len(sets))
+    figures = {}
+    for weights in args.weights:
+        shown = tqdm((sets[i] for i in range(count)), total=count, desc=weights, leave=False)
+        session = Session(Engine(open_backend('auto', weights)))
+        try:
+            figures[weights] = evaluate_poses(session, shown, args.views)
+        finally:
+            session.engine.close()
+    if args.json:
+        settings = {'data': args.data, 'sets': count, 'views': args.views}
+        print(json.dumps(without_nan({'settings': settings, 'figures': figures})))
+        return 0
+    for weights, methods in figures.items():
+        columns = list(next(iter(methods.values())))
+        rows = [[name, *(f'{row[key]:.3f}' for key in columns)] for name, row in methods.items()]
+        print(f'### {weights}\n' + markdown_table(['', *map(heading_of, columns)], rows))
+    return 0

@@ -1,0 +1,119 @@
+"""Poses by matches, and depth in their unit, in place of a network's that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import logging
+from typing import Any
+
+import cv2
+from moe3d_engine.network import Engine
+from moe3d_engine.sequence import reconstruct_sequence
+from moe3d_engine.session import Session
+from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import UInt8Array
+from moe3d_engine.types import View
+import numpy as np
+import pytest
+
+FOCAL_PX, STEP_M, NEAR_M, FAR_M = 300.0, 0.1, 1.8, 3.0
+SIDE = (280, 420)
+INTRINSICS = np.array([[FOCAL_PX, 0.0, 209.5], [0.0, FOCAL_PX, 139.5], [0.0, 0.0, 1.0]])
+
+
+def view_from(index: int) -> View:
+    """Return a near board before a far wall, seen from so many steps to the right."""
+    image = np.empty((*SIDE, 3), np.uint8)
+    u = np.arange(SIDE[1]) + np.zeros((SIDE[0], 1))
+    for depth_m, seed in ((FAR_M, 1), (NEAR_M, 2)):
+        shift = FOCAL_PX * STEP_M * index / depth_m
+        layer = shifted(blobs(seed), shift)
+        layer[..., 0] = round(255 * (depth_m - 1.0) / 4.0)  # what the fake network reads
+        seen = depth_m == FAR_M or (abs(u + shift - 230.0) < 90.0)
+        image = np.where(np.broadcast_to(seen, SIDE)[..., None], layer, image)
+    return View(image, INTRINSICS)
+
+
+def blobs(seed: int) -> UInt8Array:
+    """Return a texture of bright colours (280, 520, 3)."""
+    noise = np.random.default_rng(seed).integers(140, 256, (40, 75, 3), np.uint8)
+    large = cv2.resize(noise, (520, 280), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(np.clip(large, 140, 255), np.uint8)
+
+
+def shifted(texture: UInt8Array, shift_px: float) -> UInt8Array:
+    """Return what is seen of a texture from a step to the right."""
+    motion = np.array([[1.0, 0.0, -shift_px], [0.0, 1.0, 0.0]])
+    return np.asarray(cv2.warpAffine(texture, motion, SIDE[::-1]), np.uint8)
+
+
+def wrong_network(backend_class: type[Any]) -> type[Any]:
+    """Return a backend whose cameras move upwards, and whose depth of its last view is doubled."""
+
+    class WrongNetwork(backend_class):  # type: ignore[misc]
+        def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+            raw: RawOutputs = super().reconstruct(features, publish)
+            raw.pose_encoding[:, 1] = raw.pose_encoding[:, 0]
+            raw.pose_encoding[:, 0] = 0.0
+            raw.depth[-1] *= 2.0
+            return raw
+
+    return WrongNetwork
+
+
+def test_matches_correct_poses_and_depth(fake_backend: type[Any]) -> None:
+    views = [view_from(index) for index in range(3)]
+
+    result = reconstruct_sequence(Session(Engine(wrong_network(fake_backend)())), views, 4)
+
+    assert result.pose_sources == ('matches',) * 3
+    np.testing.assert_array_equal(result.cam_from_world[0], np.eye(4))
+    true = np.array([[-STEP_M * index, 0.0, 0.0] for index in range(3)])
+    np.testing.assert_allclose(result.cam_from_world[:, :3, 3], true, atol=0.005)
+    wall_and_board = result.depth_raw[:, 140, [10, 200]]
+    np.testing.assert_allclose(wall_and_board, [[FAR_M, NEAR_M]] * 3, rtol=0.03)
+
+
+def test_windows_are_placed_together(fake_backend: type[Any]) -> None:
+    views = [view_from(index) for index in range(4)]
+
+    result = reconstruct_sequence(Session(Engine(wrong_network(fake_backend)())), views, 3)
+
+    assert result.pose_sources == ('matches',) * 4
+    directions = result.cam_from_world[1:, 0, 3] / result.cam_from_world[1, 0, 3]
+    np.testing.assert_allclose(directions, [1.0, 2.0, 3.0], rtol=0.03)
+
+
+def test_a_view_of_something_else_keeps_the_networks_pose_and_the_log_says_so(
+    fake_backend: type[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    views = [view_from(0), view_from(1), View(blobs(7)[:, :420], INTRINSICS)]
+
+    result = reconstruct_sequence(Session(Engine(fake_backend())), views, 4)
+
+    assert result.pose_sources == ('matches', 'matches', 'network')
+    np.testing.assert_allclose(result.cam_from_world[2, :3, 3], [-2 * STEP_M, 0.0, 0.0], atol=1e-6)
+    assert 'number 2 share too little' in caplog.text
+
+
+def test_images_that_share_nothing_keep_the_networks_poses_and_the_log_says_so(
+    fake_backend: type[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    views = [View(blobs(seed)[:, :420], INTRINSICS) for seed in (3, 4)]
+
+    result = reconstruct_sequence(Session(Engine(fake_backend())), views, 4)
+
+    assert result.pose_sources == ('network', 'network')
+    assert "all poses are the network's" in caplog.text
+
+
+def test_too_many_images_keep_the_networks_poses_and_the_log_says_so(
+    fake_backend: type[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    views = [View(np.full((28, 42, 3), 200, np.uint8), INTRINSICS) for _ in range(9)]
+
+    with caplog.at_level(logging.WARNING):
+        result = reconstruct_sequence(Session(Engine(fake_backend())), views, 4)
+
+    assert result.pose_sources == ('network',) * 9
+    assert '9 images are too many' in caplog.text
