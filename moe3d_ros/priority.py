@@ -5,14 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 import os
+import sys
 import threading
 from typing import TypeVar
+
+import threadpoolctl
 
 # Poses are wanted at the rate of the images, depth as often as there is time for it: a thread that
 # is nicer by so much gets a tenth of what others get, and everything that nobody else wants.
 NICER = 10
+SWITCH_S = 5e-4  # for which a thread may hold Python while another waits; 5 ms where nobody says
 
 Result = TypeVar('Result')
+
+
+def share_processor() -> None:
+    """
+    Let the threads of this process share the processor as tracking needs it.
+
+    Linear algebra runs in the thread that asks for it: a matrix of a bundle adjustment is not worth
+    waiting for a second core on which the network is at work. And Python is handed on ten times
+    sooner than by default, for each call into OpenCV may have to wait for it once.
+    """
+    sys.setswitchinterval(SWITCH_S)
+    threadpoolctl.threadpool_limits(1, user_api='blas')
 
 
 def go_behind_poses() -> None:

@@ -18,6 +18,7 @@ from moe3d_ros.fastdds_profile import shared_memory_troubles
 from moe3d_ros.fastdds_profile import use_shipped_profile
 from moe3d_ros.logs import engine_logs_to
 from moe3d_ros.node import Moe3dNode
+from moe3d_ros.priority import share_processor
 from moe3d_ros.settings.arguments import check_overrides
 from moe3d_ros.settings.arguments import ros_errors_in_one_line
 import rclpy
@@ -59,6 +60,7 @@ def run_node(
     the node could not be started, or a thread was still busy.
     """
     use_shipped_profile()
+    share_processor()
     words = sys.argv if args is None else list(args)
     threads_of_before = threading.enumerate()
     with _stop_on_signals() as stop:
