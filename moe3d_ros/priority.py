@@ -23,9 +23,9 @@ def share_processor() -> None:
     """
     Let the threads of this process share the processor as tracking needs it.
 
-    Linear algebra runs in the thread that asks for it: a matrix of a bundle adjustment is not worth
-    waiting for a second core on which the network is at work. And Python is handed on ten times
-    sooner than by default, for each call into OpenCV may have to wait for it once.
+    Linear algebra runs in the thread that asks for it: a matrix of a bundle adjustment is not
+    worth waiting for a second core on which the network is at work. And Python is handed on ten
+    times sooner than by default, for each call into OpenCV may have to wait for it once.
     """
     sys.setswitchinterval(SWITCH_S)
     threadpoolctl.threadpool_limits(1, user_api='blas')
