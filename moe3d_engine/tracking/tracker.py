@@ -126,7 +126,6 @@ class Tracker:
             odometry = self._odometry.hold(0.0)
             return self._placed(odometry, is_keyframe=True)
         if image.prepared.gray.shape != self._place.image.prepared.gray.shape:
-            self._lost(view, '', 0.0)
             self._give_up(image)
             return self._lost(view, 'the images have changed their shape', elapsed_s)
         found = self._locate(image, self._place)
