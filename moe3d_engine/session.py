@@ -19,7 +19,6 @@ from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.fit import FittedView
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
-from moe3d_engine.intake.drops import DroppedFrameError
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.drops import Restart
 from moe3d_engine.intake.drops import RestartReason
@@ -150,11 +149,10 @@ class Session:
         if stale:
             return Drop(DropReason.STALE_STAMP, stamp, stale, camera.camera)
         timings_ms: dict[str, float] = {}
-        try:
-            with timed(timings_ms, 'rectify'):
-                view = camera.view_of(image, info)
-        except DroppedFrameError as error:
-            return Drop(error.reason, stamp, str(error), camera.camera)
+        with timed(timings_ms, 'rectify'):
+            view = camera.view_or_drop(image, info)
+        if isinstance(view, Drop):
+            return view
         if self.tracking is not None:
             tracked = self.tracking.track(view)
             if isinstance(tracked, Drop):

@@ -9,6 +9,7 @@ import logging
 from moe3d_engine.errors import InputError
 from moe3d_engine.errors import SizeMismatchError
 from moe3d_engine.intake.calibration import image_hw_of
+from moe3d_engine.intake.drops import Drop
 from moe3d_engine.intake.drops import DroppedFrameError
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.images import ImageDecoder
@@ -78,6 +79,13 @@ class CameraIntake:
             camera=self.camera,
             seen=self._seen,
         )
+
+    def view_or_drop(self, image: Message, info: Message) -> View | Drop:
+        """Return what `view_of` does, or the Drop that says why it cannot."""
+        try:
+            return self.view_of(image, info)
+        except DroppedFrameError as error:
+            return Drop(error.reason, stamp_ns(image), str(error), self.camera)
 
     def _rectifier_of(self, info: Message, image_hw: tuple[int, int]) -> Rectifier:
         """Return the rectifier, a new one where the calibration has changed."""

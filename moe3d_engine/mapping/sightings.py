@@ -10,6 +10,7 @@ from typing import NamedTuple
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.mapping.flow import Corners
+from moe3d_engine.mapping.gray_image import on_source
 from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.types import Float64Array
@@ -74,9 +75,7 @@ class Sighting(NamedTuple):
 
     def source_pixels(self) -> Float64Array:
         """Return where the corners are on the view's own pixels (N, 2)."""
-        scale, shift = self.source_from_tracked[[0, 1], [0, 1]], self.source_from_tracked[:2, 2]
-        pixels: Float64Array = self.corners.pixels * scale + shift
-        return pixels
+        return on_source(self.corners.pixels, self.source_from_tracked)
 
     def sparse_points(self, odom_from_cam: Float64Array | None = None) -> SparsePoints:
         """Return the triangulated points that the image sees; by its own pose, or another one."""

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from dataclasses import replace
 from itertools import combinations
 
-import cv2
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.cameras import scale_intrinsics
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.mapping.camera_map import best_map
 from moe3d_engine.mapping.camera_map import Tracks
+from moe3d_engine.mapping.gray_image import gray_image
+from moe3d_engine.mapping.gray_image import GrayImage
+from moe3d_engine.mapping.gray_image import on_source
 from moe3d_engine.mapping.pairs import find_features
 from moe3d_engine.mapping.pairs import find_pair
 from moe3d_engine.mapping.pairs import Pair
 from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.types import Float64Array
-from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
 from numpy.typing import NDArray
@@ -87,9 +87,9 @@ def register(
     """
     shrunk = [_shrunk(view, k) for view, k in zip(views, intrinsics, strict=True)]
     features = [
-        find_features(gray, view.seen) for (gray, _, _), view in zip(shrunk, views, strict=True)
+        find_features(gray.pixels, view.seen) for gray, view in zip(shrunk, views, strict=True)
     ]
-    work = np.stack([k for _, k, _ in shrunk])
+    work = np.stack([gray.intrinsics for gray in shrunk])
     found = [
         find_pair((i, j), (features[i], features[j]), (work[i], work[j]))
         for i, j in combinations(range(len(views)), 2)
@@ -98,9 +98,9 @@ def register(
     if not pairs:
         return Registration(cam_from_world, (None,) * len(views))
     tracks = Tracks.of_pairs(pairs, [f.pixels for f in features], work)
-    tracks = tracks.sharpened([gray for gray, _, _ in shrunk])
+    tracks = tracks.sharpened([gray.pixels for gray in shrunk])
     registration = register_tracks(tracks, pairs, cam_from_world)
-    return _on_source(registration, [matrix for _, _, matrix in shrunk])
+    return _on_source(registration, [gray.source_from_gray for gray in shrunk])
 
 
 def register_tracks(
@@ -136,22 +136,16 @@ def _on_source(registration: Registration, source_from_shrunk: list[Float64Array
     """Return a registration with its points on the views' own pixels."""
     points = tuple(
         seen and SparsePoints(
-            seen.pixels * matrix[[0, 1], [0, 1]] + matrix[:2, 2], seen.depth, seen.points_odom
+            on_source(seen.pixels, matrix), seen.depth, seen.points_odom
         )
         for seen, matrix in zip(registration.points, source_from_shrunk, strict=True)
     )  # fmt: skip
     return replace(registration, points=points)
 
 
-def _shrunk(view: View, intrinsics: Float64Array) -> tuple[UInt8Array, Float64Array, Float64Array]:
-    """Return a grey image of at most MAX_SIDE_PX, its intrinsics, and source_from_shrunk."""
-    gray = np.asarray(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY), np.uint8)
-    height, width = gray.shape
-    shrink = MAX_SIDE_PX / max(height, width)
-    if shrink >= 1.0:
-        return gray, intrinsics, np.eye(3)
+def _shrunk(view: View, intrinsics: Float64Array) -> GrayImage:
+    """Return a grey image of at most MAX_SIDE_PX."""
+    height, width = view.image.shape[:2]
+    shrink = min(1.0, MAX_SIDE_PX / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    small = np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA), np.uint8)
-    scales = size[0] / width, size[1] / height
-    source_from_shrunk = scale_intrinsics(np.eye(3), 1 / scales[0], 1 / scales[1])
-    return small, scale_intrinsics(intrinsics, *scales), source_from_shrunk
+    return gray_image(view, intrinsics, size)

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from moe3d_engine.intake.camera import CameraIntake
 from moe3d_engine.intake.drops import Drop
-from moe3d_engine.intake.drops import DroppedFrameError
 from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import stamp_ns
@@ -86,11 +85,10 @@ class StreamTracker:
         if stale:
             return Drop(DropReason.STALE_STAMP, stamp, stale, camera.camera)
         timings_ms: dict[str, float] = {}
-        try:
-            with timed(timings_ms, 'rectify'):
-                view = camera.view_of(image, info)
-        except DroppedFrameError as error:
-            return Drop(error.reason, stamp, str(error), camera.camera)
+        with timed(timings_ms, 'rectify'):
+            view = camera.view_or_drop(image, info)
+        if isinstance(view, Drop):
+            return view
         tracked = self.track(replace(view, pose=prior))
         if isinstance(tracked, TrackedView):
             tracked.timings_ms.update(timings_ms)

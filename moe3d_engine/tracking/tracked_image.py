@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
-from moe3d_engine.geometry.cameras import scale_intrinsics
 from moe3d_engine.mapping.flow import PreparedImage
+from moe3d_engine.mapping.gray_image import gray_image
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import View
-import numpy as np
 
 MAX_WIDTH_PX = 640  # wider images are tracked at this width
 SAME_SHAPE = 0.01  # of width over height
@@ -60,18 +58,9 @@ def prepare(view: View, like: TrackedImage | None = None) -> TrackedImage:
         changes its resolution is followed on. Without it, it is at most MAX_WIDTH_PX wide.
     """
     assert view.intrinsics is not None
-    gray = np.asarray(cv2.cvtColor(view.image, cv2.COLOR_RGB2GRAY), np.uint8)
-    height, width = gray.shape
+    height, width = view.image.shape[:2]
     new_width = min(width, MAX_WIDTH_PX)
     if like is not None and abs(like.height / like.width * width / height - 1) < SAME_SHAPE:
         new_width = like.width
-    if new_width == width:
-        return TrackedImage(view, PreparedImage(gray), view.intrinsics, np.eye(3))
-    size = (new_width, round(height * new_width / width))
-    smaller = new_width < width
-    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-    gray = np.asarray(cv2.resize(gray, size, interpolation=interpolation), np.uint8)
-    scale_x, scale_y = size[0] / width, size[1] / height
-    intrinsics = scale_intrinsics(view.intrinsics, scale_x, scale_y)
-    source_from_tracked = scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y)
-    return TrackedImage(view, PreparedImage(gray), intrinsics, source_from_tracked)
+    gray = gray_image(view, view.intrinsics, (new_width, round(height * new_width / width)))
+    return TrackedImage(view, PreparedImage(gray.pixels), gray.intrinsics, gray.source_from_gray)

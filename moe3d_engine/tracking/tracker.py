@@ -200,10 +200,7 @@ class Tracker:
             self._begin_map(image)
             return True
         corners = _with_new(image, place.corners, mapper.map)
-        keyframe = Keyframe(
-            image.view.stamp_ns, place.cam_from_map, corners.identities,
-            corners.pixels.astype(np.float64), image.intrinsics, image.view.pose,
-        )  # fmt: skip
+        keyframe = _keyframe(image, corners, place.cam_from_map)
         if mapper.begun:
             mapper.add(keyframe)
         elif not mapper.begin(keyframe, image.width):
@@ -215,10 +212,7 @@ class Tracker:
         """Begin a new map with an image, at the present place in `odom`."""
         sparse_map = SparseMap()
         corners = _with_new(image, NO_CORNERS, sparse_map)
-        first = Keyframe(
-            image.view.stamp_ns, np.eye(4), corners.identities,
-            corners.pixels.astype(np.float64), image.intrinsics, image.view.pose,
-        )  # fmt: skip
+        first = _keyframe(image, corners, np.eye(4))
         self._mapper = Mapper(first, sparse_map, self._scale, self._executor)
         self._odometry.begin_map(first, self._scale.scale.factor)
         self._place = self._newest_keyframe = Place(image, corners, first, np.eye(4))
@@ -326,3 +320,11 @@ def _with_new(image: TrackedImage, corners: Corners, sparse_map: SparseMap) -> C
     return Corners(
         np.concatenate([corners.identities, identities]), np.concatenate([corners.pixels, found])
     )
+
+
+def _keyframe(image: TrackedImage, corners: Corners, cam_from_map: Float64Array) -> Keyframe:
+    """Return an image as the map remembers it."""
+    return Keyframe(
+        image.view.stamp_ns, cam_from_map, corners.identities, corners.pixels.astype(np.float64),
+        image.intrinsics, image.view.pose,
+    )  # fmt: skip

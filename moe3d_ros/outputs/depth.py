@@ -11,13 +11,11 @@ from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.outputs.messages import to_depth_image
 from moe3d_ros.outputs.messages import to_image
 from moe3d_ros.outputs.messages import to_stamp
+from moe3d_ros.outputs.publisher import create_output
 from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.topics import output_topics
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecyclePublisher
-from rclpy.qos import QoSProfile
-from rclpy.qos import ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
 from sensor_msgs.msg import PointCloud2
@@ -86,13 +84,6 @@ class DepthOutputs:
             self._node.destroy_lifecycle_publisher(self._publishers.pop())
 
     def _create(self, message_type: type[Any], topic: str) -> LifecyclePublisher:
-        """Create a publisher: reliable, depth 1, overridable by qos_overrides parameters."""
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        publisher = self._node.create_lifecycle_publisher(
-            message_type,
-            topic,
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-        self._publishers.append(publisher)
-        return publisher
+        """Create a publisher, and remember it."""
+        self._publishers.append(create_output(self._node, message_type, topic))
+        return self._publishers[-1]

@@ -25,6 +25,7 @@ from moe3d_ros.outputs.pose_messages import to_pose_with_covariance
 from moe3d_ros.outputs.pose_messages import to_scale_report
 from moe3d_ros.outputs.pose_messages import to_transform
 from moe3d_ros.outputs.pose_messages import to_xyz_cloud
+from moe3d_ros.outputs.publisher import create_output
 from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.topics import motion_topics
 from nav_msgs.msg import Odometry
@@ -32,9 +33,6 @@ from nav_msgs.msg import Path
 from rclpy.lifecycle import LifecycleNode
 from rclpy.lifecycle import LifecyclePublisher
 from rclpy.qos import DurabilityPolicy
-from rclpy.qos import QoSProfile
-from rclpy.qos import ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Header
 
@@ -158,15 +156,6 @@ class MotionOutputs:
         depth: int = QUEUE_DEPTH,
         durability: DurabilityPolicy = DurabilityPolicy.VOLATILE,
     ) -> LifecyclePublisher:
-        """Create a reliable publisher, overridable by qos_overrides parameters."""
-        qos = QoSProfile(
-            depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability
-        )
-        publisher = self._node.create_lifecycle_publisher(
-            message_type,
-            topic,
-            qos,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
-        self._publishers.append(publisher)
-        return publisher
+        """Create a publisher, and remember it."""
+        self._publishers.append(create_output(self._node, message_type, topic, depth, durability))
+        return self._publishers[-1]
