@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import suppress
 import fcntl
@@ -12,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+from typing import TYPE_CHECKING
 
 from moe3d_engine.backend import check_images
 from moe3d_engine.backend import NetworkSpec
@@ -19,6 +23,10 @@ from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from rclpy.context import Context
+    from rclpy.executors import Executor
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -160,3 +168,27 @@ def fake_backend() -> type[FakeBackend]:
 def rng() -> np.random.Generator:
     """Return a seeded random source."""
     return np.random.default_rng(7)
+
+
+@pytest.fixture(scope='session')
+def ros_context() -> Iterator[Context]:
+    """Return an initialised context of the tests of a process."""
+    from rclpy.context import Context
+
+    context = Context()
+    context.init()
+    yield context
+    context.try_shutdown()
+
+
+def spin_until(
+    executor: Executor,
+    condition: Callable[[], bool],
+    timeout_s: float = 20.0,
+    why: Callable[[], object] = str,
+) -> None:
+    """Spin until a condition holds; fail if it does not in time, and say `why`."""
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end_s, why()
+        executor.spin_once(timeout_sec=0.02)

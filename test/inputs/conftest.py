@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
-import time
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
+
+from ..conftest import spin_until
 
 Message = Any
 Value = bool | int | float | str
@@ -53,10 +54,7 @@ class Rig:
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
         """Spin until a condition holds."""
-        end_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end_s, self.inputs.counts()
-            self.executor.spin_once(timeout_sec=0.02)
+        spin_until(self.executor, condition, timeout_s, self.inputs.counts)
 
     def publisher(
         self, message_type: type[Any], topic: str, *, reliable: bool = True
@@ -86,15 +84,6 @@ def make_odometry(stamp_ns: int, x: float = 0.0, yaw: float = 0.0) -> Message:
     message.pose.pose.orientation.z = float(np.sin(yaw / 2))
     message.pose.pose.orientation.w = float(np.cos(yaw / 2))
     return message
-
-
-@pytest.fixture(scope='session')
-def ros_context() -> Iterator[rclpy.Context]:
-    """Return an initialised context of these tests."""
-    context = rclpy.Context()
-    context.init()
-    yield context
-    context.try_shutdown()
 
 
 @pytest.fixture

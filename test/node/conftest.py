@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 import gc
 import threading
-import time
 from typing import Any
 
 from moe3d_engine.backend import check_images
@@ -31,6 +30,8 @@ from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
+
+from ..conftest import spin_until
 
 # Messages are made by a generator, and the wheels carry no types for them.
 Message = Any
@@ -116,10 +117,7 @@ class Rig:
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
         """Spin until a condition holds; fail if it does not in time."""
-        end_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end_s, self.node.statistics.summary()
-            self.executor.spin_once(timeout_sec=0.02)
+        spin_until(self.executor, condition, timeout_s, self.node.statistics.summary)
 
     def listen(self, message_type: type[Any], topic: str) -> list[Message]:
         """Subscribe and return the list that messages are put into."""
@@ -209,15 +207,6 @@ def make_info(height: int = 56, width: int = 84) -> Message:
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [70.0, 0.0, 40.0, 0.0, 0.0, 71.0, 30.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     return message
-
-
-@pytest.fixture(scope='session')
-def ros_context() -> Iterator[rclpy.Context]:
-    """Return an initialised context of these tests."""
-    context = rclpy.Context()
-    context.init()
-    yield context
-    context.try_shutdown()
 
 
 @pytest.fixture

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from collections.abc import Iterator
 from dataclasses import replace
-import time
 from typing import Any
 
 import numpy as np
 import pytest
+
+from ..conftest import spin_until
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
@@ -99,10 +100,7 @@ class Peers:
         return messages
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        end_s = time.monotonic() + 20
-        while not condition():
-            assert time.monotonic() < end_s
-            self.executor.spin_once(timeout_sec=0.02)
+        spin_until(self.executor, condition)
 
     def close(self) -> None:
         if self.outputs is not None:

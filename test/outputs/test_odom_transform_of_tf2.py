@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
-import time
 from typing import Any
 
 import numpy as np
 import pytest
+
+from ..conftest import spin_until
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 pytest.importorskip('tf2_msgs', reason='needs tf2_msgs, see test/tf2_msgs/build.sh')
@@ -47,10 +48,7 @@ class Wire:
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Spin until a condition holds."""
-        end_s = time.monotonic() + 20.0
-        while not condition():
-            assert time.monotonic() < end_s
-            self.executor.spin_once(timeout_sec=0.02)
+        spin_until(self.executor, condition)
 
     def close(self) -> None:
         """Destroy everything."""
