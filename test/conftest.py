@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from typing import TYPE_CHECKING
 
 from moe3d_engine.backend import check_images
@@ -26,7 +24,6 @@ import pytest
 
 if TYPE_CHECKING:
     from rclpy.context import Context
-    from rclpy.executors import Executor
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -179,16 +176,3 @@ def ros_context() -> Iterator[Context]:
     context.init()
     yield context
     context.try_shutdown()
-
-
-def spin_until(
-    executor: Executor,
-    condition: Callable[[], bool],
-    timeout_s: float = 20.0,
-    why: Callable[[], object] = str,
-) -> None:
-    """Spin until a condition holds; fail if it does not in time, and say `why`."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, why()
-        executor.spin_once(timeout_sec=0.02)

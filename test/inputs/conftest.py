@@ -23,7 +23,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 
-from ..conftest import spin_until
+from ..spinning import spin_until
 
 Message = Any
 Value = bool | int | float | str

@@ -74,7 +74,7 @@ def test_odometry_of_every_image_comes_while_the_network_is_busy(
     assert not live_rig.received[DEPTH]
     assert [stamp_ns(message) for message in odometry] == sent
     live_rig.wait_until(lambda: len(poses) == 12)
-    assert num_tracked(live_rig) == 12
+    live_rig.wait_until(lambda: num_tracked(live_rig) == 12)
     live_rig.backend.free.set()
     live_rig.wait_until(lambda: is_accounted_for(live_rig))
     assert live_rig.count('published') == 2  # the one that was begun, and the newest

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..conftest import spin_until
+from ..spinning import spin_until
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
