@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 MATCHER_PREFIX = 'pose_matcher.'
+SWEEP_PREFIX = 'sweep.'
 CONFIG_KEY = 'config'
 
 
@@ -80,6 +81,16 @@ def with_experts(network: Moe3dNet, config: ModelConfig) -> Moe3dNet:
     mixture = Moe3dNet(config)
     mixture.load_vggt_state_dict(network.state_dict())
     return mixture
+
+
+def with_sweep(network: Moe3dNet) -> Moe3dNet:
+    """Return the network with a plane sweep, a random one unless it has one already."""
+    if network.config.sweep:
+        return network
+    sweeping = Moe3dNet(replace(network.config, sweep=True))
+    fresh = {k: v for k, v in sweeping.state_dict().items() if k.startswith(SWEEP_PREFIX)}
+    assign_state(sweeping, network.state_dict() | fresh, source='given')
+    return sweeping
 
 
 def with_matching(network: Moe3dNet) -> Moe3dNet:

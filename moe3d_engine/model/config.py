@@ -38,6 +38,9 @@ class ModelConfig:
     image_branch : whether the stem's maps also enter the depth head at their own resolution.
     matching : whether poses are solved from matches between views, see `matching.PoseMatcher`;
         else they are the camera head's, as in VGGT. Needs stem `mobile`.
+    sweep : whether views are compared along the rays of known cameras, see `sweep.branch`; two
+        experts of its own then join the others, and the trunk sees a view alone. Needs stem
+        `mobile`, an image branch and a gate.
     likelihood : `laplace` or `gaussian` components.
     mixture_variable : what a component's scale is measured in: `depth` or `log_depth`.
     scale_limit : largest scale of a component; scale = scale_limit / confidence.
@@ -77,6 +80,7 @@ class ModelConfig:
     stem: str = 'patch'
     image_branch: bool = False
     matching: bool = False
+    sweep: bool = False
     likelihood: str = 'laplace'
     mixture_variable: str = 'depth'
     scale_limit: float = 0.2
@@ -140,9 +144,14 @@ class ModelConfig:
         """Check that the stem ends at the patch size and that the image branch has its maps."""
         if self.stem == 'mobile' and self.patch_size != 16:
             raise ConfigError(f'stem mobile has patch_size 16; got {self.patch_size}.')
-        for name in ('image_branch', 'matching'):
+        for name in ('image_branch', 'matching', 'sweep'):
             if getattr(self, name) and self.stem != 'mobile':
                 raise ConfigError(f'{name} needs the maps of stem mobile; got stem {self.stem!r}.')
+        if self.sweep and (not self.image_branch or self.num_experts % 2):
+            raise ConfigError(
+                'A sweep needs an image branch and near and far experts; got image_branch '
+                f'{self.image_branch} and num_experts {self.num_experts}.'
+            )
 
 
 PRESETS = {

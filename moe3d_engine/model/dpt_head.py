@@ -180,19 +180,29 @@ class DepthHead(nn.Module):
         experts : (N, 2 E, H, W) float32, two channels per expert.
         gate : (N, E, H, W) float32 logits; None with one depth.
         """
+        return self.branches(self.feature(taps, grid_hw, skips))
+
+    def feature(
+        self, taps: list[Tensor], grid_hw: tuple[int, int], skips: dict[str, Tensor]
+    ) -> Tensor:
+        """Return the full-resolution feature (N, dpt_features / 2, H, W) of `forward`'s inputs."""
         if self.fp32:
             taps = [tap.float() for tap in taps]
             skips = {name: skip.float() for name, skip in skips.items()}
         with _float32(taps[0]) if self.fp32 else nullcontext():
-            feature = self._feature(taps, grid_hw, skips)
-            if self.gate is None:
-                return self.scratch.output_conv2(feature).float(), None
-        return self._branches(feature, self.gate)
+            return self._feature(taps, grid_hw, skips)
+
+    def branches(self, feature: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return experts and gate, see `forward`, of a full-resolution feature."""
+        if self.gate is not None:
+            return self._branches(feature, self.gate)
+        with _float32(feature) if self.fp32 else nullcontext():
+            return self.scratch.output_conv2(feature).float(), None
 
     def _feature(
         self, taps: list[Tensor], grid_hw: tuple[int, int], skips: dict[str, Tensor]
     ) -> Tensor:
-        """Return the full-resolution feature (N, dpt_features / 2, H, W), as VGGT does."""
+        """Fuse the levels, as VGGT does."""
         rows, columns = grid_hw
         aspect = columns / rows
         scratch = self.scratch

@@ -17,8 +17,12 @@ from moe3d_engine.model.matching import Matches
 from moe3d_engine.model.matching import PoseMatcher
 from moe3d_engine.model.mixture import decode_mixture
 from moe3d_engine.model.mixture import make_mixture
+from moe3d_engine.model.mobile_stem import SKIP_CHANNELS
 from moe3d_engine.model.state import assign_state
 from moe3d_engine.model.state import mixture_state_from_vggt
+from moe3d_engine.model.sweep.branch import Surfaces
+from moe3d_engine.model.sweep.geometry import Cameras
+from moe3d_engine.model.sweep.sweep import Sweep
 import torch
 from torch import nn
 from torch import Tensor
@@ -36,21 +40,24 @@ class NetworkOutputs(NamedTuple):
         `confidence_tau`: 1 = surely on one surface, 0 = between surfaces.
     agreement : (B, P, H, W) in [0, 1], weight of the experts within `agree_tau` of `depth`.
     pose_encoding : (B, V, 9) of all views: translation, quaternion xyzw (camera from world, the
-        world is the first camera), vertical and horizontal field of view in radians.
+        world is the first camera), vertical and horizontal field of view in radians; None where
+        the cameras were given.
     expert_depth, expert_scale, gate_weights, gate_log_weights : (B, P, E, H, W) on request.
     matches : with the first view, on request, where the network has them.
+    surfaces : of the sweep, (B * P, ...) each, on request, where the network has one.
     """
 
     depth: Tensor
     depth_confidence: Tensor
     boundary_confidence: Tensor
     agreement: Tensor
-    pose_encoding: Tensor
+    pose_encoding: Tensor | None
     expert_depth: Tensor | None = None
     expert_scale: Tensor | None = None
     gate_weights: Tensor | None = None
     gate_log_weights: Tensor | None = None
     matches: Matches | None = None
+    surfaces: Surfaces | None = None
 
 
 class Moe3dNet(nn.Module):
@@ -72,12 +79,19 @@ class Moe3dNet(nn.Module):
         self.camera_head = CameraHead(config)
         self.depth_head = DepthHead(config)
         self.pose_matcher = PoseMatcher(config) if config.matching else None
+        self.sweep: Sweep | None = None
+        if config.sweep:
+            self.sweep = Sweep(SKIP_CHANNELS[1:], config.dpt_features // 2, config.num_experts)
         initialize(self, config)
+        if self.sweep is not None:
+            self.sweep.initialize()
 
     def forward(
         self,
         images: Tensor,
         publish: Tensor | None = None,
+        cameras: Cameras | None = None,
+        hint: Tensor | None = None,
         *,
         decode: str = 'agree',
         return_experts: bool = False,
@@ -90,6 +104,9 @@ class Moe3dNet(nn.Module):
         images : (B, V, 3, H, W) or (V, 3, H, W), floating point RGB in [0, 1]; height and width
             are multiples of the patch size.
         publish : (P,) int64, the views whose depth is wanted; None means all.
+        cameras : for a network with a sweep, of a batch (B, V, ...) or of one window (V, ...).
+            None: cameras are estimated, and a sweep has nothing to compare with.
+        hint : of a batch, see `reconstruct`.
         decode : `agree`, `dominant` or `soft`; see `decode_mixture`.
         return_experts : whether to return the components of the mixture and the matches, too.
 
@@ -99,13 +116,21 @@ class Moe3dNet(nn.Module):
             If the images have another shape or type.
         """
         self._check_images(images)
-        batched = images if images.ndim == 5 else images[None]
+        is_batch = images.ndim == 5
+        batched = images if is_batch else images[None]
+        if cameras is not None and not is_batch:
+            cameras = Cameras(*(x[None] for x in cameras))
         features = self.encode_images(batched.flatten(0, 1))
         windows = {name: _split(x, batched.shape[:2]) for name, x in features.items()}
-        outputs = self.reconstruct(windows, publish, decode=decode, return_experts=return_experts)
-        if images.ndim == 5:
-            return outputs
-        return NetworkOutputs(*(_first_window(x) for x in outputs))
+        outputs = self.reconstruct(
+            windows, publish, cameras, hint, decode=decode, return_experts=return_experts
+        )
+        if self.sweep is not None and cameras is None:
+            pose_encoding, matches = self.estimate_cameras(windows)
+            outputs = outputs._replace(
+                pose_encoding=pose_encoding, matches=matches if return_experts else None
+            )
+        return outputs if is_batch else NetworkOutputs(*(_first_window(x) for x in outputs))
 
     def encode_images(self, images: Tensor) -> dict[str, Tensor]:
         """
@@ -117,14 +142,39 @@ class Moe3dNet(nn.Module):
 
         Returns
         -------
-        Features by name, each (N, ...): `tokens` (N, h, w, C) and the image branch's maps.
+        Features by name, each (N, ...): `tokens` (N, h, w, C), the image branch's maps, and the
+        sweep's.
         """
-        return self.aggregator.encode_images(images)
+        features = self.aggregator.encode_images(images)
+        if self.sweep is not None:
+            features |= self.sweep.matching(features)
+        return features
+
+    def estimate_cameras(self, features: Mapping[str, Tensor]) -> tuple[Tensor, Matches | None]:
+        """
+        Return the pose encodings (B, V, 9) of windows, see NetworkOutputs, and their matches.
+
+        Parameters
+        ----------
+        features : of `encode_images`, each (B, V, ...).
+        """
+        return self._cameras(features, self.aggregator(features['tokens'])[1])
+
+    def _cameras(
+        self, features: Mapping[str, Tensor], last: Tensor
+    ) -> tuple[Tensor, Matches | None]:
+        pose_encoding = self.camera_head(last[:, :, 0])
+        if self.pose_matcher is None:
+            return pose_encoding, None
+        encoding, matches = self.pose_matcher(features, last, pose_encoding)
+        return encoding, matches
 
     def reconstruct(
         self,
         features: Mapping[str, Tensor],
         publish: Tensor | None = None,
+        cameras: Cameras | None = None,
+        hint: Tensor | None = None,
         *,
         decode: str = 'agree',
         return_experts: bool = False,
@@ -136,24 +186,31 @@ class Moe3dNet(nn.Module):
         ----------
         features : of `encode_images`, each (B, V, ...).
         publish : (P,) int64, the views whose depth is wanted; None means all.
+        cameras : (B, V, ...), for a network with a sweep.
+        hint : (B, P, 2, H / 4, W / 4), log depth by earlier views and how sure it is, in [0, 1].
         decode, return_experts : as for `forward`.
         """
         tokens = features['tokens']
         grid_hw = (tokens.shape[2], tokens.shape[3])
-        taps, last = self.aggregator(tokens)
-        pose_encoding, matches = self.camera_head(last[:, :, 0]), None
-        if self.pose_matcher is not None:
-            pose_encoding, matches = self.pose_matcher(features, last, pose_encoding)
-        skips = {name: x for name, x in features.items() if name != 'tokens'}
-        if publish is not None:
+        if publish is None:
+            publish = torch.arange(tokens.shape[1], device=tokens.device)
+        skips = {k: x.index_select(1, publish) for k, x in features.items() if k != 'tokens'}
+        windows = skips['skip4'].shape[:2] if skips else (len(tokens), len(publish))  # (B, P)
+        flat = {name: x.flatten(0, 1) for name, x in skips.items()}
+        pose_encoding = matches = surfaces = None
+        if self.sweep is None:
+            taps, last = self.aggregator(tokens)
+            pose_encoding, matches = self._cameras(features, last)
             taps = [x.index_select(1, publish) for x in taps]
-            skips = {name: x.index_select(1, publish) for name, x in skips.items()}
-        windows = taps[0].shape[:2]  # (B, P)
-        experts, gate = self.depth_head(
-            [x.flatten(0, 1) for x in taps],
-            grid_hw,
-            {name: x.flatten(0, 1) for name, x in skips.items()},
-        )
+        else:  # the trunk sees each published view alone
+            taps, _ = self.aggregator(tokens.index_select(1, publish).flatten(0, 1)[:, None])
+        feature = self.depth_head.feature([x.flatten(0, 1) for x in taps], grid_hw, flat)
+        experts, gate = self.depth_head.branches(feature)
+        if self.sweep is not None and cameras is not None:
+            assert gate is not None
+            experts, gate, surfaces = self.sweep(
+                features, publish, cameras, hint, feature, experts, gate
+            )
         mixture = make_mixture(experts, gate, self.config)
         decoded = decode_mixture(mixture, decode, self.config)
         outputs = NetworkOutputs(
@@ -171,6 +228,7 @@ class Moe3dNet(nn.Module):
             gate_weights=_split(mixture.log_weight.exp(), windows),
             gate_log_weights=_split(mixture.log_weight, windows),
             matches=matches,
+            surfaces=surfaces,
         )
 
     def load_vggt_state_dict(self, state_dict: Mapping[str, Tensor]) -> None:
@@ -229,9 +287,11 @@ def _first_window(x: Any) -> Any:  # noqa: ANN401 (a field of NetworkOutputs)
     """Return an output without its batch axis."""
     if isinstance(x, Matches):
         return Matches(*(part[0] for part in x))
+    if isinstance(x, Surfaces):
+        return x
     return None if x is None else x[0]
 
 
-def _split(x: Tensor, windows: torch.Size) -> Tensor:
+def _split(x: Tensor, windows: tuple[int, ...]) -> Tensor:
     """Split the first axis, (B * V, ...), into windows (B, V, ...)."""
     return x.reshape(*windows, *x.shape[1:])

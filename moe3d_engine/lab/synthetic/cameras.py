@@ -14,15 +14,24 @@ from numpy.typing import NDArray
 
 Rng: TypeAlias = np.random.Generator
 _CLEARANCE_M = 0.45  # from the bounding boxes of things
-_NEAREST_M = 0.34  # smallest depth that a view may show
+NEAREST_M = 0.34  # smallest depth that a view may show
 _COARSE_HW = (18, 24)
 _FAR_M = 1000.0  # stands for the sky where overlap is measured
 
 
-def random_intrinsics(rng: Rng, image_hw: tuple[int, int]) -> Float64Array:
-    """Return square pixels, a horizontal field of view of 40 to 90 degrees, no skew."""
+def random_intrinsics(
+    rng: Rng, image_hw: tuple[int, int], off_centre: float = 0.0
+) -> Float64Array:
+    """
+    Return square pixels, a horizontal field of view of 40 to 90 degrees, no skew.
+
+    `off_centre` is the most that the principal point lies off the centre, relative to the width.
+    """
     focal = image_hw[1] / 2 / np.tan(np.radians(rng.uniform(40, 90)) / 2)
-    return intrinsics_from_focal(float(focal), image_hw)
+    intrinsics = intrinsics_from_focal(float(focal), image_hw)
+    if off_centre:
+        intrinsics[:2, 2] += image_hw[1] * rng.uniform(-off_centre, off_centre, 2)
+    return intrinsics
 
 
 def intrinsics_from_focal(focal_px: float, image_hw: tuple[int, int]) -> Float64Array:
@@ -53,13 +62,13 @@ def place_views(
 
     None where the scene offers no good place within the tries.
     """
-    coarse = _coarse_intrinsics(intrinsics)
+    coarse = coarse_intrinsics(intrinsics)
     for _ in range(40):
         target = stage.targets[int(rng.integers(len(stage.targets)))] + rng.normal(0, 0.1, 3)
-        first = _view_of(rng, stage, target, stage.distance_m)
-        if first is None or not _is_free(stage, first[:3, 3]):
+        first = view_of(rng, stage, target, stage.distance_m)
+        if first is None or not is_free(stage, first[:3, 3]):
             continue
-        depth = _good_depth(stage, tracer, coarse, first, int(rng.choice([4, 8, 12])))
+        depth = good_depth(stage, tracer, coarse, first, int(rng.choice([4, 8, 12])))
         if depth is None:
             continue
         poses = [first]
@@ -68,11 +77,11 @@ def place_views(
             if len(poses) == num_views:
                 return np.stack(poses)
             pose = _moved_view(rng, first, target, baseline)
-            if not _is_free(stage, pose[:3, 3]):
+            if not is_free(stage, pose[:3, 3]):
                 baseline = max(0.06, baseline * 0.95)
                 continue
-            other = _coarse_depth(tracer, coarse, pose)
-            if other.min() > _NEAREST_M and _overlap(coarse, first, depth, pose, other) > 0.4:
+            other = coarse_depth(tracer, coarse, pose)
+            if other.min() > NEAREST_M and _overlap(coarse, first, depth, pose, other) > 0.4:
                 poses.append(pose)
             else:
                 baseline = max(0.06, baseline * 0.95)
@@ -88,12 +97,12 @@ def place_path(
     step_m: float = 0.05,
 ) -> Float64Array | None:
     """Return world_from_cam (V, 4, 4) of a walk to and fro before the first target, or None."""
-    coarse = _coarse_intrinsics(intrinsics)
+    coarse = coarse_intrinsics(intrinsics)
     time = np.arange(num_frames)
     for _ in range(60):
         target = stage.targets[0] + rng.normal(0, 0.05, 3)
-        first = _view_of(rng, stage, target, (1.1, 2.2))
-        if first is None or _good_depth(stage, tracer, coarse, first, 14) is None:
+        first = view_of(rng, stage, target, (1.1, 2.2))
+        if first is None or good_depth(stage, tracer, coarse, first, 14) is None:
             continue
         start = first[:3, 3] - target
         radius = float(np.hypot(start[0], start[1]))
@@ -109,13 +118,13 @@ def place_path(
             [np.sin(0.5 * phase), np.cos(0.43 * phase), 0.5 * np.sin(0.7 * phase)], axis=1
         )
         poses = np.stack([look_at(p, g) for p, g in zip(positions, gaze, strict=True)])
-        free = all(_is_free(stage, p) for p in positions)
-        if free and all(_coarse_depth(tracer, coarse, p).min() > _NEAREST_M for p in poses[::4]):
+        free = all(is_free(stage, p) for p in positions)
+        if free and all(coarse_depth(tracer, coarse, p).min() > NEAREST_M for p in poses[::4]):
             return poses
     return None
 
 
-def _view_of(
+def view_of(
     rng: Rng, stage: Stage, target: Float64Array, distance_m: tuple[float, float]
 ) -> Float64Array | None:
     """Draw a camera that looks at a target from the allowed box, or None."""
@@ -148,7 +157,7 @@ def _moved_view(
     return look_at(position, gaze + rng.normal(0, 0.06 * distance, 3), roll)
 
 
-def _is_free(stage: Stage, position: Float64Array) -> bool:
+def is_free(stage: Stage, position: Float64Array) -> bool:
     """Return whether a camera may stand here: in the box and clear of every thing."""
     if (position < stage.low).any() or (position > stage.high).any():
         return False
@@ -157,7 +166,7 @@ def _is_free(stage: Stage, position: Float64Array) -> bool:
     return not bool(inside.all(axis=1).any())
 
 
-def _coarse_intrinsics(intrinsics: Float64Array) -> Float64Array:
+def coarse_intrinsics(intrinsics: Float64Array) -> Float64Array:
     """Return the intrinsics of the coarse image that the checks trace."""
     scale = np.array(
         [
@@ -178,18 +187,19 @@ def _coarse_hits(
     return np.minimum(hits.distance, np.float32(_FAR_M)), hits.face
 
 
-def _coarse_depth(tracer: Tracer, coarse: Float64Array, pose: Float64Array) -> Float32Array:
+def coarse_depth(tracer: Tracer, coarse: Float64Array, pose: Float64Array) -> Float32Array:
+    """Return the depth of a coarse image; the sky's is finite."""
     return _coarse_hits(tracer, coarse, pose)[0]
 
 
-def _good_depth(
+def good_depth(
     stage: Stage, tracer: Tracer, coarse: Float64Array, pose: Float64Array, least_things: int
 ) -> Float32Array | None:
     """Return the coarse depth of a view that shows enough things at useful distances."""
     depth, face = _coarse_hits(tracer, coarse, pose)
     part = stage.scene.face_part[face[face >= 0]]
     things = len(np.unique(stage.scene.part_object[part]))
-    useful = 0.6 < np.median(depth) < 8 and depth.min() > _NEAREST_M
+    useful = 0.6 < np.median(depth) < 8 and depth.min() > NEAREST_M
     crowded = things >= least_things
     return depth if useful and crowded and (face < 0).mean() < 0.45 else None
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.lab.synthetic.render import render_set
+from moe3d_engine.lab.synthetic.render import render_walk
 from moe3d_engine.lab.synthetic.render import Style
 from moe3d_engine.lab.synthetic.scene_set import SyntheticSet
 import numpy as np
@@ -35,9 +36,13 @@ def write_dataset(
     image_hw: tuple[int, int] = (144, 192),
     processes: int = 2,
     sets_per_shard: int = 50,
+    *,
+    walks: bool = False,
 ) -> None:
     """
     Render the sets of `seeds` into a folder; shards that are there already are kept.
+
+    The views of a set lie around something, or, with `walks`, on the way of a robot.
 
     A shard is a folder of one .npy file per array, named by its first seed. It gets its name
     when it is complete, so a reader may start before the writer ends, and a killed writer
@@ -48,7 +53,7 @@ def write_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     chunks = [seeds[i : i + sets_per_shard] for i in range(0, len(seeds), sets_per_shard)]
     missing = [chunk for chunk in chunks if not _shard_path(folder, chunk).is_dir()]
-    tasks = [(folder, tuple(chunk), num_views, image_hw) for chunk in missing]
+    tasks = [(folder, tuple(chunk), num_views, image_hw, walks) for chunk in missing]
     if processes == 1:
         for task in tasks:
             _write_shard(*task)
@@ -66,7 +71,7 @@ def _shard_path(folder: Path, seeds: Sequence[int]) -> Path:
 
 
 def _write_shard(
-    folder: Path, seeds: Sequence[int], num_views: int, image_hw: tuple[int, int]
+    folder: Path, seeds: Sequence[int], num_views: int, image_hw: tuple[int, int], walks: bool
 ) -> None:
     """Render one shard under a temporary name and rename it when it is complete."""
     path = _shard_path(folder, seeds)
@@ -76,7 +81,8 @@ def _write_shard(
     sets = []
     for seed in seeds:
         style, supersample = mixed_style(seed)
-        sets.append(render_set(seed, num_views, image_hw, supersample, style))
+        render = render_walk if walks else render_set
+        sets.append(render(seed, num_views, image_hw, supersample, style))
     for name in _ARRAYS:
         stack = np.stack([np.asarray(getattr(item, name)) for item in sets])
         np.save(partial / f'{name}.npy', stack.astype(np.int16) if name == 'object_id' else stack)

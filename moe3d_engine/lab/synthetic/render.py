@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 from typing import TypeAlias
 
@@ -22,8 +23,10 @@ from moe3d_engine.lab.synthetic.shading import SurfacePoints
 from moe3d_engine.lab.synthetic.tracing import Hits
 from moe3d_engine.lab.synthetic.tracing import pixel_rays
 from moe3d_engine.lab.synthetic.tracing import Tracer
+from moe3d_engine.lab.synthetic.walks import place_walk
 from moe3d_engine.lab.synthetic.worlds.outdoors import outdoors
 from moe3d_engine.lab.synthetic.worlds.rooms import room
+from moe3d_engine.lab.synthetic.worlds.rooms import Stage
 from moe3d_engine.lab.synthetic.worlds.scene import Light
 from moe3d_engine.lab.synthetic.worlds.textures import texture_bank
 from moe3d_engine.lab.synthetic.worlds.textures import TextureBank
@@ -72,6 +75,36 @@ def render_set(
         if poses is not None:
             return render_views(tracer, poses, intrinsics, image_hw, supersample, style, seed)
     raise ConfigError(f'No room for {num_views} cameras with seed {seed}; use another seed.')
+
+
+def render_walk(
+    seed: int,
+    num_views: int = 4,
+    image_hw: tuple[int, int] = (144, 192),
+    supersample: int = 1,
+    style: Style = 'fast',
+) -> SyntheticSet:
+    """
+    Render the keyframes of a robot's walk; parameters as for `render_set`.
+
+    Two consecutive seeds walk through one scene with two cameras.
+    """
+    for attempt in range(_SCENE_TRIES):
+        stage, tracer = _scene_of(seed // 2, attempt)
+        rng = np.random.default_rng([seed, attempt, 3])
+        intrinsics = random_intrinsics(rng, image_hw, off_centre=0.04)
+        poses = place_walk(rng, stage, tracer, num_views, intrinsics)
+        if poses is not None:
+            return render_views(tracer, poses, intrinsics, image_hw, supersample, style, seed)
+    raise ConfigError(f'No way for {num_views} keyframes with seed {seed}; use another seed.')
+
+
+@lru_cache(maxsize=1)
+def _scene_of(pair: int, attempt: int) -> tuple[Stage, Tracer]:
+    """Return the scene that two consecutive seeds share."""
+    rng = np.random.default_rng([pair, attempt, 4])
+    stage = (outdoors if rng.random() < _OUTDOOR_SHARE else room)(rng, _bank_of(2 * pair))
+    return stage, Tracer(stage.scene)
 
 
 def render_trajectory(

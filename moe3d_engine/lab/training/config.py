@@ -10,7 +10,7 @@ from pathlib import Path
 from moe3d_engine.errors import ConfigError
 
 VGGT_PREFIX = 'vggt:'  # of `init`
-PARTS = ('all', 'cameras')
+PARTS = ('all', 'cameras', 'sweep')
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class TrainConfig:
         no activation of the rest is kept.
     part : what is trained. `all`: everything, as the rates say. `cameras`: the camera head and the
         matching of a network that has its depth already; no depth is decoded and none changes.
+        `sweep`: the plane sweep and its experts alone, with known cameras; what a view alone
+        gives stays as it is.
     metric : learn depth in metres. Else each window is scaled as in VGGT's training: the mean
         distance of its points from the first camera is 1.
     num_experts : experts of the head; 1 trains the single-regression twin, whose likelihood is
@@ -52,6 +54,7 @@ class TrainConfig:
     side_weight : weight of the gate's cross entropy, near or far.
     camera_weight : weight of the camera loss.
     match_weight : weight of the matches' cross entropy and of their depth's log error.
+    plane_weight : weight of the sweep's cross entropies.
     far_m : true depth is clipped here; the sky lies at this distance.
     seed : seed of weights, order and augmentation.
     eval_every : steps between evaluations.
@@ -90,6 +93,7 @@ class TrainConfig:
     side_weight: float = 1.0
     camera_weight: float = 1.0
     match_weight: float = 0.1
+    plane_weight: float = 0.3
     far_m: float = 60.0
     ema_decay: float = 0.995
     seed: int = 0

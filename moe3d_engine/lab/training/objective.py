@@ -63,6 +63,7 @@ def window_losses(
 
 def camera_losses(outputs: NetworkOutputs, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the losses of the cameras and, where the network has them, of its matches."""
+    assert outputs.pose_encoding is not None
     losses = {'camera': camera_loss(outputs.pose_encoding, batch['pose_encoding'])}
     if outputs.matches is not None:
         depth = batch['depth']

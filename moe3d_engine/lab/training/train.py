@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 import json
 import os
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import cast
 
 from accelerate import Accelerator
 from moe3d_engine.errors import CheckpointError
-from moe3d_engine.errors import ConfigError
 from moe3d_engine.lab.datasets import open_dataset
 from moe3d_engine.lab.datasets import ViewSet
 from moe3d_engine.lab.runs.held_out import evaluate_windows
@@ -21,7 +19,6 @@ from moe3d_engine.lab.training.calibrate import calibrate
 from moe3d_engine.lab.training.camera_metrics import camera_metrics
 from moe3d_engine.lab.training.config import learning_rate_factor
 from moe3d_engine.lab.training.config import TrainConfig
-from moe3d_engine.lab.training.config import VGGT_PREFIX
 from moe3d_engine.lab.training.data import num_workers
 from moe3d_engine.lab.training.data import PacedBatches
 from moe3d_engine.lab.training.data import WindowDataset
@@ -30,24 +27,24 @@ from moe3d_engine.lab.training.objective import window_losses
 from moe3d_engine.lab.training.plots import plot_metrics
 from moe3d_engine.lab.training.predict import computes_bfloat16
 from moe3d_engine.lab.training.predict import predict_with_network
+from moe3d_engine.lab.training.start import build_network
+from moe3d_engine.lab.training.sweep_data import SweepDataset
+from moe3d_engine.lab.training.sweep_losses import sweep_losses
+from moe3d_engine.lab.training.sweep_metrics import sweep_metrics
 from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import Moe3dNet
-from moe3d_engine.model import preset
-from moe3d_engine.model.checkpoint import load_weights
-from moe3d_engine.model.checkpoint import read_vggt
 from moe3d_engine.model.checkpoint import save_weights
-from moe3d_engine.model.checkpoint import with_experts
-from moe3d_engine.model.checkpoint import with_matching
-from moe3d_engine.model.mobile_stem import MobileStem
+from moe3d_engine.model.sweep.geometry import Cameras
 import torch
 from torch import nn
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
-HEAD_PREFIX = 'depth_head.'
+HEADS = ('depth_head.', 'sweep.')
 STEM_PREFIX = 'patch_embed.patch_embed.'
 SHOWN_METRICS = ('delta_1', 'flying_pred', 'rotation_deg')
 
@@ -92,7 +89,6 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     judged = [held_out[i] for i in range(min(config.held_out_sets, len(held_out)))]
     steps = range(first_step + 1, config.steps + 1)
     batches = open_batches(config, steps, accelerator)
-    published = torch.arange(0) if config.part == 'cameras' else None
     is_main = accelerator.is_main_process
     progress = tqdm(batches, initial=first_step, total=config.steps, disable=not is_main)
     if is_main:
@@ -104,8 +100,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
         for group in optimizer.param_groups:
             rate = config.learning_rate * learning_rate_factor(step, config)
             group['lr'] = rate * group['relative_rate']
-        outputs = model(batch['images'], published, return_experts=True)
-        losses = window_losses(outputs, batch, network.config, config, step)
+        losses = losses_of(model, batch, network.config, config, step)
         optimizer.zero_grad()
         accelerator.backward(losses['total'])
         if torch.isfinite(accelerator.clip_grad_norm_(model.parameters(), 1.0)):
@@ -133,6 +128,24 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
     return metrics
 
 
+def losses_of(
+    model: nn.Module,
+    batch: dict[str, Tensor],
+    network: ModelConfig,
+    config: TrainConfig,
+    step: int,
+) -> dict[str, Tensor]:
+    """Run the network on a batch and return the losses of the part that is trained."""
+    if config.part == 'sweep':
+        cameras = Cameras(*(batch[name] for name in Cameras._fields))
+        first = torch.zeros(1, dtype=torch.int64, device=cameras.trust.device)
+        outputs = model(batch['images'], first, cameras, batch['hint'], return_experts=True)
+        return sweep_losses(outputs, batch, network, config)
+    published = torch.arange(0) if config.part == 'cameras' else None
+    outputs = model(batch['images'], published, return_experts=True)
+    return window_losses(outputs, batch, network, config, step)
+
+
 def on_cpu() -> bool:
     """Return whether training runs on the CPU; accelerate wants to be told with each state."""
     return not torch.cuda.is_available()
@@ -142,80 +155,6 @@ def mixed_precision() -> str:
     """Return accelerate's name of the arithmetic: bfloat16 where the device computes in it."""
     device = torch.device('cpu' if on_cpu() else 'cuda')
     return 'bf16' if computes_bfloat16(device) else 'no'
-
-
-def build_network(config: TrainConfig) -> Moe3dNet:
-    """
-    Return the network to train: random by seed, from a file, or VGGT's with experts.
-
-    Raises
-    ------
-    CheckpointError
-        If `init` or `stem_init` is no checkpoint of this network.
-    ConfigError
-        If `init` has another head than the run asks for; only a single head can be changed.
-    """
-    torch.manual_seed(config.seed)
-    head: dict[str, Any] = {
-        'num_experts': config.num_experts,
-        'likelihood': config.likelihood,
-        'expert_space': config.expert_space,
-    }
-    wanted = replace(preset(config.preset), **head)
-    if config.init.startswith(VGGT_PREFIX):
-        state = read_vggt(Path(config.init.removeprefix(VGGT_PREFIX)))
-        with torch.device('meta'):
-            network = Moe3dNet(wanted)
-        network.load_vggt_state_dict(state)
-        network.break_symmetry(config.seed)
-    elif config.init:
-        network = load_weights(Path(config.init))
-        if network.config.num_experts == 1 and config.num_experts > 1:
-            network = with_experts(network, replace(network.config, **head))
-            network.break_symmetry(config.seed)
-        _check_head(network.config, head, config.init)
-    else:
-        network = Moe3dNet(wanted)
-        network.break_symmetry(config.seed)
-        if config.stem_init:
-            load_stem(network, Path(config.stem_init))
-    if config.part == 'cameras':
-        network = with_matching(network)
-        network.requires_grad_(False)
-        network.camera_head.requires_grad_(True)
-        if network.pose_matcher is not None:
-            network.pose_matcher.requires_grad_(True)
-    elif config.trunk_rate == 0:
-        network.requires_grad_(False)
-        network.depth_head.requires_grad_(True)
-    return network
-
-
-def _check_head(found: ModelConfig, head: dict[str, Any], source: str) -> None:
-    """Raise ConfigError unless a mixture from a file is the one that the run asks for."""
-    other = {name: value for name, value in head.items() if getattr(found, name) != value}
-    if found.num_experts > 1 and other:
-        options = ' '.join(f'--{n.replace("_", "-")} {getattr(found, n)}' for n in other)
-        asked = ', '.join(f'{name} {value}' for name, value in other.items())
-        raise ConfigError(
-            f'The mixture in {source} cannot be trained as one with {asked}. Say {options}, or '
-            'start from a single head.'
-        )
-
-
-def load_stem(network: Moe3dNet, path: Path) -> None:
-    """
-    Load the image classifier's weights into the mobile stem.
-
-    Raises
-    ------
-    ConfigError
-        If the network has another stem.
-    """
-    stem = network.aggregator.patch_embed.patch_embed
-    if not isinstance(stem, MobileStem):
-        raise ConfigError(f'stem_init needs stem mobile; this one is {network.config.stem!r}.')
-    stem.load_efficientnet_lite0(torch.load(path, weights_only=True, map_location='cpu'))
 
 
 def average_of(network: Moe3dNet, decay: float) -> AveragedModel:
@@ -232,7 +171,7 @@ def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict[str, 
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            rate = 1.0 if name.startswith(HEAD_PREFIX) else config.trunk_rate
+            rate = 1.0 if name.startswith(HEADS) else config.trunk_rate
             rate *= config.stem_rate if STEM_PREFIX in name else 1.0
             groups.setdefault((rate, parameter.ndim >= 2), []).append(parameter)
     return [
@@ -256,7 +195,11 @@ def open_batches(config: TrainConfig, steps: range, accelerator: Accelerator) ->
         config.seed,
         accelerator.process_index,
     )
-    dataset = WindowDataset(sets, config.far_m, metric=config.metric, augment=True)
+    dataset: Dataset[dict[str, Any]]
+    if config.part == 'sweep':
+        dataset = SweepDataset(sets, config.far_m)
+    else:
+        dataset = WindowDataset(sets, config.far_m, metric=config.metric, augment=True)
     batches = DataLoader(
         dataset,
         batch_sampler=sampler,
@@ -277,6 +220,8 @@ def shown_figures(losses: dict[str, Tensor], metrics: dict[str, float]) -> dict[
 def evaluate_network(averaged: AveragedModel, sets: list[ViewSet], part: str) -> dict[str, float]:
     """Return the held-out figures of what is trained of the averaged network."""
     network = cast('Moe3dNet', averaged.module).eval()
+    if part == 'sweep':
+        return sweep_metrics(network, sets)
     predict = predict_with_network(network)
     metrics = camera_metrics(predict, sets)
     if part == 'cameras':

@@ -16,8 +16,8 @@ from moe3d_engine.lab.synthetic.dataset import write_dataset
 from moe3d_engine.lab.training.config import TrainConfig
 from moe3d_engine.lab.training.data import num_workers
 from moe3d_engine.lab.training.objective import window_losses
+from moe3d_engine.lab.training.start import build_network
 from moe3d_engine.lab.training.train import average_of
-from moe3d_engine.lab.training.train import build_network
 from moe3d_engine.lab.training.train import train
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset

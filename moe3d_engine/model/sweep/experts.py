@@ -1,0 +1,90 @@
+"""The sweep's surfaces as two more experts of the mixture, and the gate that knows of them."""
+
+from __future__ import annotations
+
+from moe3d_engine.model.sweep.branch import NUM_CUES
+import torch
+from torch import nn
+from torch import Tensor
+
+HIDDEN = 24
+MOST_CORRECTION = 0.15  # in log depth
+ABSENT = -30.0  # logit of an expert that there is not
+FIRST_CERTAINTY = 1.5  # log(confidence - 1)
+OUTPUTS = 3  # of an expert: correction, log confidence, logit
+
+
+class SweepExperts(nn.Module):
+    """
+    Joins a near and a far surface of the sweep to the mixture of a view alone.
+
+    The view's own experts stay as they are; the gate weighs them again where there is a sweep.
+    Without one, the mixture is the view's own.
+
+    Parameters
+    ----------
+    features : channels of the depth head's full-resolution feature.
+    num_experts : of the view alone, the first half near.
+    """
+
+    def __init__(self, features: int, num_experts: int) -> None:
+        super().__init__()
+        self.num_near = num_experts // 2
+        inputs = features + num_experts + 5 + NUM_CUES
+        self.look = nn.Conv2d(inputs, HIDDEN, 3, padding=1)
+        self.think = nn.Conv2d(HIDDEN, HIDDEN, 3, padding=1)
+        self.say = nn.Conv2d(HIDDEN, 2 * OUTPUTS + num_experts, 1)
+
+    def initialize(self) -> None:
+        """Start with depths as the sweep has them, under a gate that trusts it a little."""
+        nn.init.normal_(self.say.weight, std=0.01)
+        with torch.no_grad():
+            bias = self.say.get_parameter('bias')
+            bias.zero_()
+            bias[2:4] = FIRST_CERTAINTY
+
+    def forward(
+        self, feature: Tensor, experts: Tensor, gate: Tensor, swept: Tensor, has_sources: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """
+        Return the raw channels of all: experts (B, 2 E + 4, H, W), gate (B, E + 2, H, W).
+
+        Parameters
+        ----------
+        feature : (B, F, H, W), of the depth head.
+        experts, gate : of the view alone, see `DepthHead.forward`.
+        swept : (B, 2 + NUM_CUES, H, W), near, far and cues.
+        has_sources : (B,), 1 where there was anything to compare with, else 0.
+        """
+        half = self.num_near
+        surfaces = swept[:, :2]
+        log_depth = experts[:, 0::2]
+        alone = torch.cat((log_depth[:, :1], log_depth[:, half : half + 1]), dim=1)
+        seen = torch.cat(
+            (
+                feature.float(),
+                gate.log_softmax(1),
+                surfaces - alone,
+                alone[:, 1:] - alone[:, :1],
+                surfaces[:, :1],
+                experts[:, 1:2],
+                swept[:, 2:],
+            ),
+            dim=1,
+        )
+        x = self.look(seen).relu()
+        x = x + self.think(x).relu()
+        said = self.say(x).float()
+        has = has_sources[:, None, None, None]
+        swept_depth = surfaces + MOST_CORRECTION * said[:, :2].tanh()
+        swept_experts = torch.stack((swept_depth, said[:, 2:4]), dim=2)  # (B, 2, 2, H, W)
+        swept_gate = torch.where(has > 0, said[:, 4:6], ABSENT)
+        gate = gate + has * said[:, 6:]
+        joined = (
+            experts[:, : 2 * half],
+            swept_experts[:, 0],
+            experts[:, 2 * half :],
+            swept_experts[:, 1],
+        )
+        choice = gate[:, :half], swept_gate[:, :1], gate[:, half:], swept_gate[:, 1:]
+        return torch.cat(joined, dim=1), torch.cat(choice, dim=1)

@@ -1,0 +1,73 @@
+"""From scores of depths to surfaces: the best depth of each cell, and the two beside a step."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.nn.functional import pad
+
+NEAR_BEYOND = 2  # depths on either side of the best that are averaged
+ENVELOPE_SHARPNESS = 20.0  # per unit of log depth
+ENVELOPE_CENTRE = 1.2  # log depth about which exponents are taken, so that float32 holds them
+BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+
+
+def best_depth(logits: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Return the log depth of the highest peak and the probability around it, (B, 1, h, w) each.
+
+    The peak is where three neighbouring depths together are the most probable; the mean is taken
+    over it alone, so two surfaces are never averaged.
+
+    Parameters
+    ----------
+    logits : (B, D, h, w).
+    planes : log depths, (D,), or (B, D, h, w).
+    """
+    probability = logits.softmax(1)
+    padded = pad(probability, (0, 0, 0, 0, 1, 1))
+    around = padded[:, :-2] + probability + padded[:, 2:]
+    index = torch.arange(logits.shape[1], device=logits.device)[None, :, None, None]
+    near_peak = ((index - around.argmax(1, keepdim=True)).abs() <= NEAR_BEYOND).float()
+    near_peak = near_peak * probability
+    if planes.ndim == 1:
+        planes = planes[None, :, None, None]
+    mass = near_peak.sum(1, keepdim=True)
+    return (near_peak * planes).sum(1, keepdim=True) / mass, mass
+
+
+def envelopes(log_depth: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Return the near and the far surface around each cell, both as log depth (B, 1, h, w).
+
+    Means over a window of 5 x 5 that lean to the smallest and to the largest depth: where there is
+    a step, they are the surfaces on its two sides, flat across it; elsewhere both are the depth.
+    """
+    offset = log_depth - ENVELOPE_CENTRE
+    sides = []
+    for sign in (-ENVELOPE_SHARPNESS, ENVELOPE_SHARPNESS):
+        weight = (sign * offset).exp()
+        both = _blur(torch.cat((weight, weight * offset), dim=1))
+        sides.append(both[:, 1:] / both[:, :1] + ENVELOPE_CENTRE)
+    return sides[0], sides[1]
+
+
+def _blur(x: Tensor) -> Tensor:
+    """Return weighted sums over 5 x 5 cells, which the edge cells continue."""
+    height, width = x.shape[2:]
+    x = pad(x, (2, 2, 2, 2), mode='replicate')
+    x = sum(w * x[..., i : i + width] for i, w in enumerate(BLUR))  # type: ignore[assignment]
+    return sum(w * x[..., i : i + height, :] for i, w in enumerate(BLUR))  # type: ignore[return-value]
+
+
+def doubled(x: Tensor) -> Tensor:
+    """
+    Return a map of twice the size, linear between cells, whose cell i becomes pixel 2 i + 1.
+
+    So do the maps of the stem lie on each other (`geometry.grid_pixels`).
+    """
+    height, width = x.shape[2:]
+    x = pad(x, (1, 0, 1, 0), mode='replicate')
+    x = interpolate(x, size=(2 * height + 1, 2 * width + 1), mode='bilinear', align_corners=True)
+    return x[..., 1:, 1:]
