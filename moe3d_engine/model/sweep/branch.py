@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from moe3d_engine.model.sweep.alignment import alignment
 from moe3d_engine.model.sweep.geometry import Cameras
 from moe3d_engine.model.sweep.geometry import grid_pixels
 from moe3d_engine.model.sweep.geometry import project
@@ -30,7 +31,7 @@ NUM_PLANES = 64
 NEAREST, FARTHEST = 0.25, 40.0  # depths of the first and the last plane, in the network's unit
 FINE_PLANES = 8
 FINE_REACH = 0.1  # of the fine planes about the coarse depth, in log depth
-PRIOR_REACH = 0.3  # in log depth, of what a view alone says
+PRIOR_REACH = 0.2  # in log depth, of what a view alone says
 HINT_REACH = 0.1  # in log depth, of what earlier depth says
 NUM_CUES = 6
 
@@ -42,6 +43,7 @@ class Surfaces(NamedTuple):
     Parameters
     ----------
     near, far : (B, 1, h, w) log depth of the surfaces around each cell.
+    shift : (B, 1, h, w), what to add to the view's own log depth.
     cues : (B, NUM_CUES, h, w): how much to trust them.
     coarse_logits : (B, D, h / 2, w / 2), for training.
     fine_logits, fine_planes : (B, FINE_PLANES, h, w), and their log depths.
@@ -49,6 +51,7 @@ class Surfaces(NamedTuple):
 
     near: Tensor
     far: Tensor
+    shift: Tensor
     cues: Tensor
     coarse_logits: Tensor
     fine_logits: Tensor
@@ -132,7 +135,7 @@ class PlaneSweep(nn.Module):
         score, evidence = (
             x.unflatten(2, hw4) for x in self.coarse_fusion(similarity, places, trust)
         )
-        logits = self._regularize(features, score, evidence, prior, hint)
+        logits, shift = self._regularize(features, score, evidence, prior, hint)
         coarse, mass = best_depth(logits, planes)
 
         centre = interpolate(coarse, scale_factor=2.0)
@@ -158,7 +161,8 @@ class PlaneSweep(nn.Module):
         cues = torch.cat(
             (certainty, fine_mass, fine_evidence.mean(1, keepdim=True), peak / 8, far - near), 1
         )
-        return Surfaces(near, far, cues, logits, fine_logits, fine_planes)
+        shift = interpolate(shift, scale_factor=2.0, mode='bilinear')
+        return Surfaces(near, far, shift, cues, logits, fine_logits, fine_planes)
 
     def _regularize(
         self,
@@ -167,8 +171,8 @@ class PlaneSweep(nn.Module):
         evidence: Tensor,
         prior: Tensor,
         hint: Tensor,
-    ) -> Tensor:
-        """Return the logits of the planes, (B, D, h, w)."""
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits of the planes, (B, D, h, w), and the shift of the prior."""
         x = self.from4(features['skip4']) + interpolate(
             self.from8(features['skip8']), scale_factor=2.0
         )
@@ -177,13 +181,16 @@ class PlaneSweep(nn.Module):
         penalties = softplus(self.penalties(x).float())
         paths = semi_global(score, penalties[:, :1], penalties[:, 1:]) * self.log_temperature.exp()
         planes = plane_log_depths(prior)[None, :, None, None]
-        alone = (-(planes - avg_pool2d(prior, COARSE_STRIDE)).abs() / PRIOR_REACH).exp()
+        prior = avg_pool2d(prior, COARSE_STRIDE)
+        matched, mass = best_depth(paths, plane_log_depths(prior))
+        shift = alignment(matched - prior, mass * _at(evidence, mass, paths))
+        alone = (-(planes - prior - shift).abs() / PRIOR_REACH).exp()
         before = hint[:, 1:] * (-(planes - hint[:, :1]).abs() / HINT_REACH).exp()
         volume = [(paths - paths.amax(1, keepdim=True)) / 8, score / 8, evidence, alone, before]
         context = self.to_volume(x)[:, :, None].expand(-1, -1, NUM_PLANES, -1, -1)
         stacked = torch.cat((torch.stack(volume, dim=1), context.float()), dim=1)
         refined: Tensor = paths + 8 * self.hourglass(stacked).float().squeeze(1)
-        return refined
+        return refined, shift
 
 
 def plane_log_depths(like: Tensor) -> Tensor:
@@ -197,5 +204,6 @@ def _at(evidence: Tensor, mass: Tensor, logits: Tensor) -> Tensor:
 
 
 def published_at_full(surfaces: Surfaces) -> Tensor:
-    """Return near, far and cues at the image's resolution, (B, 2 + NUM_CUES, H, W)."""
-    return doubled(torch.cat((surfaces.near, surfaces.far, surfaces.cues), dim=1))
+    """Return near, far, shift and cues at the image's resolution, (B, 3 + NUM_CUES, H, W)."""
+    found = surfaces.near, surfaces.far, surfaces.shift, surfaces.cues
+    return doubled(torch.cat(found, dim=1))

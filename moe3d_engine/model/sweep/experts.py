@@ -18,7 +18,7 @@ class SweepExperts(nn.Module):
     """
     Joins a near and a far surface of the sweep to the mixture of a view alone.
 
-    The view's own experts stay as they are; the gate weighs them again where there is a sweep.
+    Where there is a sweep, the view's own experts move to its distances, and the gate weighs all.
     Without one, the mixture is the view's own.
 
     Parameters
@@ -53,13 +53,15 @@ class SweepExperts(nn.Module):
         ----------
         feature : (B, F, H, W), of the depth head.
         experts, gate : of the view alone, see `DepthHead.forward`.
-        swept : (B, 2 + NUM_CUES, H, W), near, far and cues.
+        swept : (B, 3 + NUM_CUES, H, W), near, far, shift and cues.
         has_sources : (B,), 1 where there was anything to compare with, else 0.
         """
         half = self.num_near
         surfaces = swept[:, :2]
-        log_depth = experts[:, 0::2]
-        alone = torch.cat((log_depth[:, :1], log_depth[:, half : half + 1]), dim=1)
+        shift = swept[:, 2:3].repeat(1, experts.shape[1] // 2, 1, 1)
+        shift = torch.stack((shift, torch.zeros_like(shift)), dim=2).flatten(1, 2)
+        experts = experts + shift
+        alone = torch.cat((experts[:, :1], experts[:, 2 * half : 2 * half + 1]), dim=1)
         seen = torch.cat(
             (
                 feature.float(),
@@ -68,7 +70,7 @@ class SweepExperts(nn.Module):
                 alone[:, 1:] - alone[:, :1],
                 surfaces[:, :1],
                 experts[:, 1:2],
-                swept[:, 2:],
+                swept[:, 3:],
             ),
             dim=1,
         )
