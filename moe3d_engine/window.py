@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,7 +23,8 @@ class WindowConfig:
     Parameters
     ----------
     max_views : most views in a window, the newest included.
-    keyframe_interval_s : least time between keyframes; 0 makes every view one.
+    keyframe_interval_s : least time between keyframes where no poses are known; 0 makes every
+        view one.
 
     Raises
     ------
@@ -71,16 +73,23 @@ class KeyframeWindow:
     """
     A sliding window: the last keyframes and the newest views.
 
-    The views of one moment, one per camera, become a keyframe when the interval has passed since
-    the last one. Consecutive windows share their keyframes, whose features need not be computed
-    again. The caller sees to it that moments come in the order of their stamps.
+    The views of one moment, one per camera, become a keyframe when the camera has moved since the
+    last one, or, where nobody knows, when the interval has passed. Consecutive windows share their
+    keyframes, whose features need not be computed again. The caller sees to it that moments come
+    in the order of their stamps.
 
     Parameters
     ----------
     config : size and interval.
+    has_moved : whether a camera stood elsewhere in a later view; None = it is not known.
     """
 
-    def __init__(self, config: WindowConfig) -> None:
+    def __init__(
+        self,
+        config: WindowConfig,
+        has_moved: Callable[[View, View], bool | None] = lambda before, now: None,
+    ) -> None:
+        self._has_moved = has_moved
         self._max_views = config.max_views
         self._interval_ns = round(config.keyframe_interval_s * 1e9)
         self._keyframes: list[tuple[View, ...]] = []
@@ -111,5 +120,8 @@ class KeyframeWindow:
         self._keyframes = []
 
     def _is_due(self, newest: tuple[View, ...]) -> bool:
-        """Return whether the interval since the last keyframe has passed."""
+        """Return whether the views are to become a keyframe."""
+        moved = self._has_moved(self._keyframes[-1][0], newest[0])
+        if moved is not None:
+            return moved
         return newest[0].stamp_ns - self._keyframes[-1][0].stamp_ns >= self._interval_ns

@@ -106,8 +106,15 @@ class Sightings:
                 self._by_stamp.popitem(last=False)
 
     def at(self, stamp_ns: int) -> Sighting | None:
-        """Return what the image of a stamp has seen; None = it was not tracked, or long ago."""
+        """
+        Return what the image of a stamp has seen; None = it was not tracked, or long ago.
+
+        What is asked for stays longer than what is not: a keyframe of the network's window may be
+        older than all images of the last seconds.
+        """
         with self._lock:
+            if stamp_ns in self._by_stamp:
+                self._by_stamp.move_to_end(stamp_ns)
             return self._by_stamp.get(stamp_ns)
 
     def clear(self) -> None:

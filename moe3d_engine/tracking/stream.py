@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
@@ -20,6 +21,7 @@ from moe3d_engine.tracking.given_poses import GivenPoses
 from moe3d_engine.tracking.tracker import Tracker
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
+from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import Scale
 from moe3d_engine.types import View
@@ -137,6 +139,32 @@ class StreamTracker:
         if sighting is None or sighting.factor == 0.0:  # its unit is not known
             return None
         return sighting.sparse_points(None if self._given is None else self._given.at(stamp))
+
+    def cam_from_map(self, stamps: Sequence[int]) -> list[Float64Array | None]:
+        """
+        Return the poses (4, 4) of tracked images in the map of the last one, as it is now.
+
+        They are refined after they were published, so they differ a little from those in `odom`,
+        and are better relative to each other. Translations are in the published unit. None where
+        an image was not tracked in that map, or its unit is not known.
+
+        Parameters
+        ----------
+        stamps : of the images, the newest last.
+        """
+        sightings = [self._tracker.sighting(stamp) for stamp in stamps]
+        newest = sightings[-1]
+        if newest is None or newest.factor == 0.0:
+            return [None] * len(stamps)
+        poses: list[Float64Array | None] = []
+        for sighting in sightings:
+            if sighting is None or sighting.sparse_map is not newest.sparse_map:
+                poses.append(None)
+                continue
+            pose = sighting.cam_from_map.copy()
+            pose[:3, 3] *= newest.factor
+            poses.append(pose)
+        return poses
 
     def close(self) -> None:
         """End the tracker's thread."""
