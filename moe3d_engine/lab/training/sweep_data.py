@@ -19,10 +19,11 @@ from moe3d_engine.types import UInt8Array
 import numpy as np
 from torch.utils.data import Dataset
 
-ROTATION_DEG = (0.02, 0.6)  # of the poses' errors, from and to
-TRANSLATION_SHARE = (0.003, 0.06)
+ROTATION_DEG = (0.01, 0.5)  # of the poses' errors, from and to
+TRANSLATION_SHARE = (0.002, 0.06)
 MISJUDGED = 0.5  # deviation of the log of what a source says of its error
-WRONG, WITHOUT_POSE, PASTED, HINTED = 0.06, 0.08, 0.2, 0.5  # shares of sources, of windows
+WRONG, WITHOUT_POSE = 0.06, 0.08  # shares of sources
+ALL_WRONG, PASTED, HINTED = 0.06, 0.2, 0.5  # shares of windows
 
 
 class SweepDataset(Dataset[dict[str, np.ndarray]]):
@@ -79,6 +80,11 @@ class SweepDataset(Dataset[dict[str, np.ndarray]]):
     ) -> UInt8Array:
         """Let sources show another scene, or something that moves, and lose their poses."""
         rgb = rgb.copy()
+        if rng.random() < ALL_WRONG:
+            other = self._sets[int(rng.integers(len(self._sets)))].rgb
+            for index in range(1, len(rgb)):
+                rgb[index] = other[index % len(other)]
+            return rgb
         other = None
         if rng.random() < PASTED or rng.random() < WRONG * (len(rgb) - 1):
             other = self._sets[int(rng.integers(len(self._sets)))].rgb
