@@ -80,12 +80,12 @@ class SweepDataset(Dataset[dict[str, np.ndarray]]):
     ) -> UInt8Array:
         """Let sources show another scene, or something that moves, and lose their poses."""
         rgb = rgb.copy()
+        other: UInt8Array | None = None
         if rng.random() < ALL_WRONG:
             other = self._sets[int(rng.integers(len(self._sets)))].rgb
             for index in range(1, len(rgb)):
                 rgb[index] = other[index % len(other)]
             return rgb
-        other = None
         if rng.random() < PASTED or rng.random() < WRONG * (len(rgb) - 1):
             other = self._sets[int(rng.integers(len(self._sets)))].rgb
         for index in range(1, len(rgb)):
