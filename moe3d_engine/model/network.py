@@ -42,8 +42,6 @@ class NetworkOutputs(NamedTuple):
     pose_encoding : (B, V, 9) of all views: translation, quaternion xyzw (camera from world, the
         world is the first camera), vertical and horizontal field of view in radians; None where
         the cameras were given.
-    own_scale : (B, P), by which the depth of a view alone had to be multiplied to agree with the
-        given cameras: their unit in the network's own. None without a sweep.
     expert_depth, expert_scale, gate_weights, gate_log_weights : (B, P, E, H, W) on request.
     matches : with the first view, on request, where the network has them.
     surfaces : of the sweep, (B * P, ...) each, on request, where the network has one.
@@ -54,7 +52,6 @@ class NetworkOutputs(NamedTuple):
     boundary_confidence: Tensor
     agreement: Tensor
     pose_encoding: Tensor | None
-    own_scale: Tensor | None = None
     expert_depth: Tensor | None = None
     expert_scale: Tensor | None = None
     gate_weights: Tensor | None = None
@@ -200,7 +197,7 @@ class Moe3dNet(nn.Module):
         skips = {k: x.index_select(1, publish) for k, x in features.items() if k != 'tokens'}
         windows = skips['skip4'].shape[:2] if skips else (len(tokens), len(publish))  # (B, P)
         flat = {name: x.flatten(0, 1) for name, x in skips.items()}
-        pose_encoding = matches = surfaces = own_scale = None
+        pose_encoding = matches = surfaces = None
         if self.sweep is None:
             taps, last = self.aggregator(tokens)
             pose_encoding, matches = self._cameras(features, last)
@@ -214,7 +211,6 @@ class Moe3dNet(nn.Module):
             experts, gate, surfaces = self.sweep(
                 features, publish, cameras, hint, feature, experts, gate
             )
-            own_scale = _split(surfaces.shift.mean((1, 2, 3)).exp(), windows)
         mixture = make_mixture(experts, gate, self.config)
         decoded = decode_mixture(mixture, decode, self.config)
         outputs = NetworkOutputs(
@@ -223,7 +219,6 @@ class Moe3dNet(nn.Module):
             boundary_confidence=_split(decoded.boundary_confidence, windows),
             agreement=_split(decoded.agreement, windows),
             pose_encoding=pose_encoding,
-            own_scale=own_scale,
         )
         if not return_experts:
             return outputs
