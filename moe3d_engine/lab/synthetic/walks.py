@@ -61,7 +61,7 @@ def _start(rng: Rng, stage: Stage) -> Float64Array | None:
 def _walk(rng: Rng, first: Float64Array, num_views: int) -> Float64Array:
     """Move a camera step by step; step, heading and turn change a little on the way."""
     kind = rng.random()
-    step_m = float(np.exp(rng.uniform(*np.log(_STEP_M))))
+    step_m = float(rng.uniform(*_STEP_M))
     if kind < _STANDING + _TURNING:
         step_m = 0.0
     turn_rad = 0.0 if kind < _STANDING else _MOST_TURN_RAD * float(rng.beta(1.0, 2.5))

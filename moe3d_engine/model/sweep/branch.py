@@ -19,6 +19,7 @@ from moe3d_engine.model.sweep.volume import coarse_similarity
 from moe3d_engine.model.sweep.volume import COARSE_STRIDE
 from moe3d_engine.model.sweep.volume import fine_similarity
 from moe3d_engine.model.sweep.volume import FINE_STRIDE
+from moe3d_engine.model.sweep.volume import parallax
 from moe3d_engine.model.sweep.volume import SourceFusion
 import torch
 from torch import nn
@@ -33,7 +34,7 @@ FINE_PLANES = 8
 FINE_REACH = 0.1  # of the fine planes about the coarse depth, in log depth
 PRIOR_REACH = 0.2  # in log depth, of what a view alone says
 HINT_REACH = 0.1  # in log depth, of what earlier depth says
-NUM_CUES = 6
+NUM_CUES = 7
 
 
 class Surfaces(NamedTuple):
@@ -81,7 +82,7 @@ class PlaneSweep(nn.Module):
         self.to_volume = nn.Conv2d(24, 3, 1)
         self.coarse_fusion = SourceFusion()
         self.fine_fusion = SourceFusion()
-        self.hourglass = Hourglass(8)
+        self.hourglass = Hourglass(9)
         self.log_temperature = nn.Parameter(torch.zeros(()))
         self.from2 = nn.Conv2d(at2, 16, 1)
         self.fine_in = nn.Conv2d(2 * FINE_PLANES + 18, 24, 3, padding=1)
@@ -135,7 +136,8 @@ class PlaneSweep(nn.Module):
         score, evidence = (
             x.unflatten(2, hw4) for x in self.coarse_fusion(similarity, places, trust)
         )
-        logits, shift = self._regularize(features, score, evidence, prior, hint)
+        known = parallax(places, trust).unflatten(2, hw4)
+        logits, shift = self._regularize(features, score, evidence, known, prior, hint)
         coarse, mass = best_depth(logits, planes)
 
         centre = interpolate(coarse, scale_factor=2.0)
@@ -148,9 +150,7 @@ class PlaneSweep(nn.Module):
         fine_score, fine_evidence = (
             x.unflatten(2, hw2) for x in self.fine_fusion(similarity, places, trust)
         )
-        certainty = interpolate(
-            torch.cat((mass, _at(evidence, mass, logits)), 1), scale_factor=2.0
-        )
+        certainty = interpolate(torch.cat((mass, _at(evidence, logits)), 1), scale_factor=2.0)
         image = self.from2(features['skip2']).relu()
         x = self.fine_in(torch.cat((fine_score, fine_evidence, certainty, image), 1)).relu()
         x = x + self.fine_mid(x).relu()
@@ -158,9 +158,9 @@ class PlaneSweep(nn.Module):
         fine, fine_mass = best_depth(fine_logits, fine_planes)
         near, far = envelopes(fine)
         peak = fine_score.amax(1, keepdim=True)
-        cues = torch.cat(
-            (certainty, fine_mass, fine_evidence.mean(1, keepdim=True), peak / 8, far - near), 1
-        )
+        seen = fine_evidence.mean(1, keepdim=True)
+        known = interpolate(_at(known, logits), scale_factor=2.0)
+        cues = torch.cat((certainty, fine_mass, seen, peak / 8, far - near, known), 1)
         shift = interpolate(shift, scale_factor=2.0, mode='bilinear')
         return Surfaces(near, far, shift, cues, logits, fine_logits, fine_planes)
 
@@ -169,6 +169,7 @@ class PlaneSweep(nn.Module):
         features: dict[str, Tensor],
         score: Tensor,
         evidence: Tensor,
+        known: Tensor,
         prior: Tensor,
         hint: Tensor,
     ) -> tuple[Tensor, Tensor]:
@@ -183,10 +184,18 @@ class PlaneSweep(nn.Module):
         planes = plane_log_depths(prior)[None, :, None, None]
         prior = avg_pool2d(prior, COARSE_STRIDE)
         matched, mass = best_depth(paths, plane_log_depths(prior))
-        shift = alignment(matched - prior, mass * _at(evidence, mass, paths))
+        weight = mass * _at(evidence, paths) * _at(known, paths)
+        shift = alignment(matched - prior, weight)
         alone = (-(planes - prior - shift).abs() / PRIOR_REACH).exp()
         before = hint[:, 1:] * (-(planes - hint[:, :1]).abs() / HINT_REACH).exp()
-        volume = [(paths - paths.amax(1, keepdim=True)) / 8, score / 8, evidence, alone, before]
+        volume = [
+            (paths - paths.amax(1, keepdim=True)) / 8,
+            score / 8,
+            evidence,
+            alone,
+            before,
+            known,
+        ]
         context = self.to_volume(x)[:, :, None].expand(-1, -1, NUM_PLANES, -1, -1)
         stacked = torch.cat((torch.stack(volume, dim=1), context.float()), dim=1)
         refined: Tensor = paths + 8 * self.hourglass(stacked).float().squeeze(1)
@@ -198,9 +207,9 @@ def plane_log_depths(like: Tensor) -> Tensor:
     return torch.linspace(math.log(NEAREST), math.log(FARTHEST), NUM_PLANES, device=like.device)
 
 
-def _at(evidence: Tensor, mass: Tensor, logits: Tensor) -> Tensor:
-    """Return the evidence that is expected under the probabilities of the planes."""
-    return (evidence * logits.softmax(1)).sum(1, keepdim=True).expand_as(mass)
+def _at(values: Tensor, logits: Tensor) -> Tensor:
+    """Return what is expected of values (B, D, h, w) of the planes, (B, 1, h, w)."""
+    return (values * logits.softmax(1)).sum(1, keepdim=True)
 
 
 def published_at_full(surfaces: Surfaces) -> Tensor:

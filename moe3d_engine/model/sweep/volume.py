@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 COARSE_STRIDE, FINE_STRIDE = 4, 2
 COARSE_CHANNELS, FINE_CHANNELS = 32, 12
+KNOWING_PX = 6.0  # of motion for a factor e of depth: then half is known
 
 
 class MatchingFeatures(nn.Module):
@@ -81,6 +82,18 @@ def fine_similarity(view: Tensor, sources: Tensor, places: Projections) -> Tenso
     )  # (B S, C, D, N)
     warped = warped.reshape(batch, count, *warped.shape[1:])
     return (warped * view.reshape(batch, 1, channels, 1, rows * columns)).sum(2)
+
+
+def parallax(places: Projections, trust: Tensor) -> Tensor:
+    """
+    Return how much the sources can know of each depth, (B, D, N) in [0, 1].
+
+    Nothing where no trusted source sees it, or where it would look the same at any depth: while a
+    camera stands still, or only turns.
+    """
+    rate = places.visible * places.log_rate.exp() * trust[:, :, None, None]
+    best = rate.amax(1).square()
+    return best / (best + KNOWING_PX**2)
 
 
 class SourceFusion(nn.Module):
