@@ -136,7 +136,7 @@ class PlaneSweep(nn.Module):
         score, evidence = (
             x.unflatten(2, hw4) for x in self.coarse_fusion(similarity, places, trust)
         )
-        known = parallax(places, trust).unflatten(2, hw4)
+        known = parallax(places, trust).reshape(-1, NUM_PLANES, *hw4)
         logits, shift = self._regularize(features, score, evidence, known, prior, hint)
         coarse, mass = best_depth(logits, planes)
 
