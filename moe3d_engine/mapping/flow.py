@@ -84,12 +84,19 @@ def equalized(gray: UInt8Array) -> UInt8Array:
     cancels out and a corner looks the same wherever it moves.
     """
     side = round(CONTRAST_AREA * gray.shape[1]) | 1
-    values = gray.astype(np.float32)
-    mean = cv2.boxFilter(values, -1, (side, side))
-    square = cv2.boxFilter(values * values, -1, (side, side))
-    deviation = np.sqrt(np.maximum(square - mean * mean, 0.0))
-    normal = (values - mean) * (CONTRAST_GAIN / (deviation + MIN_CONTRAST)) + 128.0
-    return np.clip(normal, 0, 255).astype(np.uint8)
+    normal = gray.astype(np.float32)
+    mean = cv2.boxFilter(gray, cv2.CV_32F, (side, side))
+    deviation = cv2.sqrBoxFilter(gray, cv2.CV_32F, (side, side))
+    normal -= mean
+    deviation -= np.square(mean, out=mean)
+    np.maximum(deviation, 0.0, out=deviation)
+    np.sqrt(deviation, out=deviation)
+    deviation += np.float32(MIN_CONTRAST)
+    normal /= deviation
+    normal *= np.float32(CONTRAST_GAIN)
+    normal += np.float32(128.0)
+    np.clip(normal, 0, 255, out=normal)
+    return normal.astype(np.uint8)
 
 
 def follow(

@@ -91,9 +91,9 @@ def refine_pose(
     pose = cam_from_map
     errors, rows = _linearize(points, pixels, intrinsics, pose)
     for step in range(_ITERATIONS):
-        whitening = _whitening(points, doubt, intrinsics, pose)
-        white = (whitening @ errors[..., None])[..., 0]
-        white_rows = whitening @ rows
+        along, shrink = _doubted(points, doubt, intrinsics, pose)
+        white = _whitened(errors[..., None], along, shrink)[..., 0]
+        white_rows = _whitened(rows, along, shrink)
         distance = np.linalg.norm(white, axis=1)
         width = max(2.0, 3.0 * float(np.median(distance)) * SHRINK**step)
         weight = (width**2 / (width**2 + distance**2)) ** 2
@@ -106,18 +106,19 @@ def refine_pose(
         errors, rows = _linearize(points, pixels, intrinsics, pose)
         if width <= 2.0 and float(np.abs(change).max()) < 1e-5:
             break
-    whitening = _whitening(points, doubt, intrinsics, pose)
-    distance = np.linalg.norm((whitening @ errors[..., None])[..., 0], axis=1)
+    along, shrink = _doubted(points, doubt, intrinsics, pose)
+    distance = np.linalg.norm(_whitened(errors[..., None], along, shrink)[..., 0], axis=1)
     inliers = distance < INLIER_PX / NOISE_PX
     distance_px = np.linalg.norm(errors, axis=1)
-    return PoseEstimate(pose, inliers, distance_px, _information(whitening @ rows, inliers))
+    return PoseEstimate(pose, inliers, distance_px, _information(_whitened(rows, along, shrink), inliers))
 
 
-def _whitening(
+def _doubted(
     points: Float64Array, doubt: Float64Array, intrinsics: Float64Array, pose: Float64Array
-) -> Float64Array:
+) -> tuple[Float64Array, Float64Array]:
     """
-    Return (N, 2, 2) matrices by which errors in the image get a deviation of 1 in each direction.
+    Return the direction (N, 2) in which a point may lie elsewhere in the image, and how much less
+    an error counts along it, (N,) in [0, 1).
 
     The covariance of an error is NOISE_PX^2 I + e e^T, where e is what the doubt about the point's
     place makes in the image: much along the line on which a guessed point moves, nothing across.
@@ -131,11 +132,21 @@ def _whitening(
     )
     length = np.linalg.norm(shift, axis=1)
     along = shift / np.maximum(length, 1e-9)[:, None]
-    shrink = 1.0 - NOISE_PX / np.hypot(NOISE_PX, length)
-    matrix: Float64Array = (
-        np.eye(2) - shrink[:, None, None] * along[:, :, None] * along[:, None, :]
-    ) / NOISE_PX
-    return matrix
+    return along, 1.0 - NOISE_PX / np.hypot(NOISE_PX, length)
+
+
+def _whitened(values: Float64Array, along: Float64Array, shrink: Float64Array) -> Float64Array:
+    """
+    Return errors, or their derivatives, (N, 2, M), with a deviation of 1 in each direction.
+
+    That is (I - shrink along along^T) / NOISE_PX times the values, spelt out: numpy is slow at
+    many small products.
+    """
+    a, b = along[:, 0, None], along[:, 1, None]
+    less = shrink[:, None] * (a * values[:, 0] + b * values[:, 1])
+    white: Float64Array = np.stack((values[:, 0] - a * less, values[:, 1] - b * less), axis=1)
+    white /= NOISE_PX
+    return white
 
 
 def _linearize(
