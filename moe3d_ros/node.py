@@ -175,6 +175,6 @@ class Moe3dNode(LifecycleNode):
     def _use(self, config: NodeConfig) -> None:
         """Give what exists its thresholds; the rest is read when the node is configured."""
         if self._resources is not None:
-            self._resources.config = config
+            self._resources.configure(config)
         if self._active is not None:
             self._active.configure(config.session.thresholds)

@@ -58,6 +58,11 @@ class Resources:
         self.drops = DropEvents(node)
         self.health = HealthReport(node, config, self.engine, statistics)
 
+    def configure(self, config: NodeConfig) -> None:
+        """Use what may change at run time."""
+        self.config = config
+        self.outputs.configure(config)
+
     def close(self, *, engine: bool = True) -> None:
         """Release everything; not the engine where a thread still uses it."""
         self.health.destroy()

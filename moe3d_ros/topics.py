@@ -16,7 +16,8 @@ class OutputTopics(NamedTuple):
     camera_info: str
     boundary_confidence: str
     color: str
-    points: str  # of metric depth only
+    points: str  # of metric depth only, as the next one
+    points_clearing: str
 
 
 def output_topics(camera: str, *, metric: bool, node: str = '~') -> OutputTopics:
@@ -36,6 +37,7 @@ def output_topics(camera: str, *, metric: bool, node: str = '~') -> OutputTopics
         f'{node}/{camera}/boundary_confidence',
         f'{node}/{camera}/color/image_rect',
         f'{node}/{camera}/points',
+        f'{node}/{camera}/points_clearing',
     )
 
 

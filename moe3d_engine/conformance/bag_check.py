@@ -48,7 +48,9 @@ ROLES = {
     'boundary_confidence': CONFIDENCE,
     'color/image_rect': COLOR,
 }
-METRIC = ('/depth/image_rect', '/points', '/pose', '/odometry', '/path')  # endings
+METRIC = (  # endings
+    '/depth/image_rect', '/points', '/points_clearing', '/pose', '/odometry', '/path',
+)  # fmt: skip
 _CAMERA_TOPIC = re.compile(rf'(?P<camera>.+?)/(?P<end>{"|".join(ROLES)})')
 
 Check: TypeAlias = Callable[[Message], None]

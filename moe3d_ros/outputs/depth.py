@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from moe3d_engine.clearing import clearing_points
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import ViewResult
 from moe3d_ros.outputs.messages import to_camera_info
@@ -11,6 +12,7 @@ from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.outputs.messages import to_depth_image
 from moe3d_ros.outputs.messages import to_image
 from moe3d_ros.outputs.messages import to_stamp
+from moe3d_ros.outputs.pose_messages import to_xyz_cloud
 from moe3d_ros.outputs.publisher import create_output
 from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.topics import output_topics
@@ -55,6 +57,11 @@ class DepthOutputs:
         self._confidence = self._create(Image, topics.boundary_confidence)
         self._color = self._create(Image, topics.color)
         self._cloud = self._create(PointCloud2, topics.points) if metric else None
+        self._clearing = self._create(PointCloud2, topics.points_clearing) if metric else None
+
+    def configure(self, config: NodeConfig) -> None:
+        """Use what may change at run time from the next view on; any thread may call it."""
+        self._config = config
 
     def wanted(self) -> bool:
         """Return whether anybody listens to any output."""
@@ -77,6 +84,9 @@ class DepthOutputs:
             self._cloud.publish(
                 to_cloud(header, depth, result.intrinsics, result.image, confidence, organized)
             )
+        if self._clearing is not None and self._clearing.get_subscription_count():
+            thresholds = self._config.session.thresholds
+            self._clearing.publish(to_xyz_cloud(header, clearing_points(result, thresholds)))
 
     def destroy(self) -> None:
         """Destroy the publishers; a second call does nothing."""

@@ -16,6 +16,7 @@ from geometry_msgs.msg import Twist
 from geometry_msgs.msg import TwistWithCovariance
 from geometry_msgs.msg import Vector3
 from moe3d_engine.geometry.cameras import quaternion_from_rotation
+from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Scale
 from moe3d_ros.outputs.messages import fill_data
@@ -57,7 +58,7 @@ def to_odometry(header: Header, child_frame: str, motion: Motion) -> Odometry:
     return message
 
 
-def to_xyz_cloud(header: Header, points: Float64Array) -> PointCloud2:
+def to_xyz_cloud(header: Header, points: Float32Array | Float64Array) -> PointCloud2:
     """Return (N, 3) points, all of them finite, in the header's frame."""
     message = PointCloud2(header=header, height=1, width=len(points), is_dense=True)
     message.fields = [

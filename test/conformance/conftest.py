@@ -39,6 +39,7 @@ TYPES = {
     '/moe3d/camera/boundary_confidence': 'sensor_msgs/msg/Image',
     '/moe3d/camera/color/image_rect': 'sensor_msgs/msg/Image',
     '/moe3d/camera/points': 'sensor_msgs/msg/PointCloud2',
+    '/moe3d/camera/points_clearing': 'sensor_msgs/msg/PointCloud2',
     '/tf': 'tf2_msgs/msg/TFMessage',
 }
 
@@ -131,6 +132,7 @@ def outputs_at(number: int) -> dict[str, Message]:
             optical, np.zeros((HEIGHT, WIDTH, 3), np.uint8), 'rgb8'
         ),
         '/moe3d/camera/points': cloud(optical),
+        '/moe3d/camera/points_clearing': cloud(optical),
         '/tf': new('tf2_msgs/msg/TFMessage', [stamped_transform]),
     }
     return {topic: deepcopy(message) for topic, message in messages.items()}

@@ -170,6 +170,29 @@ def test_compact_cloud_holds_the_known_points_only(
     assert np.isfinite(points).all()
 
 
+def test_clearing_cloud_ends_where_the_range_at_run_time_ends(
+    make_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
+) -> None:
+    rig = make_rig(depth__max_m=4.0)
+    rig.start()
+    rig.connect_camera()
+    topics = {'points_clearing': PointCloud2}
+    image = striped_image(image_message)
+
+    first = publish_one(rig, image, info_message(), topics)['points_clearing']
+    rig.node.set_parameters([Parameter('depth.max_m', value=3.0)])
+    clouds = rig.received['/moe3d/camera/points_clearing']
+    rig.send_and_wait(image, info_message())
+    rig.wait_until(lambda: len(clouds) == 2)
+
+    assert first.header.frame_id == image.header.frame_id
+    assert ([field.name for field in first.fields], first.is_dense) == (['x', 'y', 'z'], True)
+    for cloud, end_m in ((first, 4.0), (clouds[1], 3.0)):
+        z = np.frombuffer(cloud.data, np.float32).reshape(-1, 3)[:, 2]
+        assert cloud.width == len(z) == 28 * 14  # those beyond range; the rejected third is a hole
+        assert z.max() == pytest.approx(end_m)
+
+
 def test_millimetres_are_zero_where_depth_is_no_number(
     make_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
 ) -> None:
