@@ -50,6 +50,13 @@ def crop_intrinsics(intrinsics: Float64Array, left: float, top: float) -> Float6
     return cropped
 
 
+def strided_intrinsics(intrinsics: Float64Array, stride: int) -> Float64Array:
+    """Return the intrinsics of every n-th row and column of an image, from the first on."""
+    strided = np.array(intrinsics, np.float64)
+    strided[..., :2, :] /= stride
+    return strided
+
+
 def intrinsics_from_fov(
     fov_h: ArrayLike, fov_w: ArrayLike, image_hw: tuple[int, int]
 ) -> Float64Array:

@@ -8,6 +8,10 @@ from moe3d_engine.errors import ShapeError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
+from numpy.typing import NDArray
+
+_ONE = int(np.float32(1.0).view(np.int32))  # floats above 0 are in the order of their bits
+_DOUBT_BITS = 30  # of _ONE
 
 Points = TypeVar('Points', Float32Array, Float64Array)
 
@@ -51,3 +55,38 @@ def transform_points(a_from_b: Float64Array, points_b: Points) -> Points:
     rotation = a_from_b[:3, :3].T.astype(points_b.dtype)
     moved: Points = points_b @ rotation + a_from_b[:3, 3].astype(points_b.dtype)
     return moved
+
+
+def best_in_voxels(
+    points: Float32Array, confidence: Float32Array, voxel: float
+) -> NDArray[np.int64]:
+    """
+    Return one point of each cube that holds any: the one of the highest confidence.
+
+    Parameters
+    ----------
+    points : (N, 3), finite.
+    confidence : (N,) in [0, 1].
+    voxel : side of the cubes, in the unit of the points; cubes begin at the origin.
+
+    Returns
+    -------
+    (M,) indices into `points`, cube by cube.
+    """
+    if not len(points):
+        return np.empty(0, np.int64)
+    floors = np.floor(np.ascontiguousarray(points.T) / np.float32(voxel))
+    x, y, z = (axis.astype(np.int64) - int(axis.min()) for axis in floors)
+    extent_x, extent_y, extent_z = (int(axis.max()) + 1 for axis in (x, y, z))
+    doubt = _ONE - np.ascontiguousarray(confidence, np.float32).view(np.int32)
+    if extent_x * extent_y * extent_z < 2 ** (63 - _DOUBT_BITS):  # cube and doubt fit one number
+        keys = ((x * extent_y + y) * extent_z + z) << _DOUBT_BITS | doubt
+        order = np.argsort(keys)
+        cube = keys[order] >> _DOUBT_BITS
+        is_new = cube[1:] != cube[:-1]
+    else:
+        order = np.lexsort((doubt, x, y, z))
+        before, after = order[:-1], order[1:]
+        is_new = (x[before] != x[after]) | (y[before] != y[after]) | (z[before] != z[after])
+    best: NDArray[np.int64] = order[np.append(True, is_new)]
+    return best

@@ -80,9 +80,9 @@ class DepthOutputs:
         if self._color.get_subscription_count():
             self._color.publish(to_image(header, result.image, 'rgb8'))
         if self._cloud is not None and self._cloud.get_subscription_count():
-            organized = self._config.organized_cloud
+            form = self._config.cloud
             self._cloud.publish(
-                to_cloud(header, depth, result.intrinsics, result.image, confidence, organized)
+                to_cloud(header, depth, result.intrinsics, result.image, confidence, form)
             )
         if self._clearing is not None and self._clearing.get_subscription_count():
             thresholds = self._config.session.thresholds

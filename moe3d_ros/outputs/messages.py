@@ -6,10 +6,13 @@ import sys
 from typing import Any
 
 from builtin_interfaces.msg import Time
+from moe3d_engine.geometry.cameras import strided_intrinsics
+from moe3d_engine.geometry.points import best_in_voxels
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
+from moe3d_ros.settings.cloud import CloudForm
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo
@@ -86,7 +89,7 @@ def to_cloud(
     intrinsics: Float64Array,
     image: UInt8Array,
     confidence: Float32Array,
-    organized: bool,
+    form: CloudForm,
 ) -> PointCloud2:
     """
     Return the points of a depth map, in the camera's optical frame.
@@ -97,15 +100,21 @@ def to_cloud(
     intrinsics : (3, 3) of these pixels.
     image : (H, W, 3) uint8, RGB.
     confidence : (H, W).
-    organized : H x W points, NaN where there is none; else one row of those that exist.
+    form : which pixels become points, and how they lie.
     """
+    every = slice(None, None, form.stride)
+    depth_m, image = depth_m[every, every], image[every, every]
+    intrinsics = strided_intrinsics(intrinsics, form.stride)
     points = np.empty((*depth_m.shape, len(CLOUD_FIELDS)), np.float32)
     points[..., :3] = unproject_depth(depth_m[None], intrinsics[None])[0]
     red, green, blue = np.moveaxis(image.astype(np.uint32), -1, 0)
     points.view(np.uint32)[..., 3] = red << 16 | green << 8 | blue
-    points[..., 4] = confidence
-    if not organized:
-        points = points[np.isfinite(depth_m)][None]
+    points[..., 4] = confidence[every, every]
+    if not form.organized:
+        points = points[np.isfinite(depth_m)]
+        if form.voxel_m > 0.0:
+            points = points[best_in_voxels(points[:, :3], points[:, 4], form.voxel_m)]
+        points = points[None]
     message = PointCloud2(header=header, height=points.shape[0], width=points.shape[1])
     message.fields = [
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
@@ -114,6 +123,6 @@ def to_cloud(
     message.is_bigendian = _IS_BIG_ENDIAN
     message.point_step = 4 * len(CLOUD_FIELDS)
     message.row_step = message.point_step * message.width
-    message.is_dense = not organized
+    message.is_dense = not form.organized
     fill_data(message, points)
     return message

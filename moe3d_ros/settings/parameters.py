@@ -12,6 +12,8 @@ from moe3d_engine.policy import Thresholds
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.window import WindowConfig
+from moe3d_ros.settings.cloud import cloud_form
+from moe3d_ros.settings.cloud import CloudForm
 from moe3d_ros.settings.side_inputs import side_inputs_config
 from moe3d_ros.settings.side_inputs import SideInputsConfig
 from moe3d_ros.settings.table import PARAMETERS
@@ -42,7 +44,7 @@ class NodeConfig:
     weights: str
     threads: int | None
     depth_encoding: str
-    organized_cloud: bool
+    cloud: CloudForm
     publish_tf: bool
     odom_frame: str
     base_frame: str
@@ -146,7 +148,7 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         weights=str(values['engine.weights']),
         threads=int(values['engine.threads']) or None,
         depth_encoding=str(values['depth.encoding']),
-        organized_cloud=bool(values['cloud.organized']),
+        cloud=cloud_form(values),
         publish_tf=bool(values['tf.publish']),
         odom_frame=_frame_name(values, 'tf.odom_frame'),
         base_frame=_frame_name(values, 'tf.base_frame'),

@@ -102,7 +102,12 @@ PARAMETERS = (
     ParameterRow('scale.require_lock', _SCALE.require_lock, 'Publish nothing in metres before '
                  'the scale is locked, that is known to 2 %.'),
     ParameterRow('cloud.organized', True, 'true = height x width points, NaN where unknown; '
-                 'false = one row of known points.'),
+                 'false = one row of known points.', live=True),
+    ParameterRow('cloud.stride', 1, 'Points of every n-th row and column only; 1 = of all.',
+                 (1, 64), live=True),
+    ParameterRow('cloud.voxel_m', 0.0, 'Metres; one point, that of the highest confidence, in '
+                 'each cube of this side; 0 = all points. Needs cloud.organized false.',
+                 (0.0, 100.0), live=True),
     ParameterRow('tf.publish', False, 'Send the transform tf.odom_frame -> the base (the camera '
                  'where its place on the base is not known) to TF, unless somebody else places '
                  'that frame already. Needs tf2_msgs.'),

@@ -6,6 +6,7 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.cameras import rotation_from_quaternion
+from moe3d_engine.geometry.points import best_in_voxels
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.scale import align_to_previous
@@ -82,3 +83,24 @@ def test_alignment_without_common_pixels_is_refused() -> None:
 
     with pytest.raises(InputError, match='only 0'):
         align_to_previous(depth, np.ones_like(depth))
+
+
+@pytest.mark.parametrize('far', [0.0, 1e9], ids=['close together', 'so far that keys overflow'])
+def test_each_cube_keeps_its_point_of_the_highest_confidence(
+    rng: np.random.Generator, far: float
+) -> None:
+    points = rng.normal(0, 0.5, (500, 3)).astype(np.float32)
+    points[0] = -far, far, far
+    confidence = rng.permutation(500).astype(np.float32) / 500
+    best: dict[tuple[int, ...], int] = {}
+    for index in np.argsort(confidence).tolist():
+        best[tuple(np.floor(points[index] / np.float32(0.3)).astype(int).tolist())] = index
+
+    kept = best_in_voxels(points, confidence, 0.3)
+
+    assert len(kept) < 400
+    assert sorted(kept.tolist()) == sorted(best.values())
+
+
+def test_no_points_stay_none() -> None:
+    assert len(best_in_voxels(np.zeros((0, 3), np.float32), np.zeros(0, np.float32), 0.1)) == 0

@@ -14,6 +14,7 @@ pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 from moe3d_ros.outputs.messages import fill_data
 from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.outputs.messages import to_depth_image
+from moe3d_ros.settings.cloud import CloudForm
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -74,6 +75,8 @@ def test_cloud_without_any_known_point_is_empty() -> None:
     unknown = np.full((4, 5), np.nan, np.float32)
     image = np.zeros((4, 5, 3), np.uint8)
 
-    cloud = to_cloud(HEADER, unknown, np.eye(3), image, np.zeros((4, 5), np.float32), False)
+    cloud = to_cloud(
+        HEADER, unknown, np.eye(3), image, np.zeros((4, 5), np.float32), CloudForm(False)
+    )
 
     assert (cloud.height, cloud.width, cloud.row_step, len(cloud.data)) == (1, 0, 0, 0)

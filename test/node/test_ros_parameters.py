@@ -14,6 +14,7 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import SessionConfig
+from moe3d_ros.settings.cloud import CloudForm
 from moe3d_ros.settings.parameters import declare_parameters
 from moe3d_ros.settings.parameters import node_config
 from moe3d_ros.settings.table import ParameterRow
@@ -55,6 +56,18 @@ def test_defaults_are_those_of_the_engine() -> None:
     expected = SessionConfig(thresholds=Thresholds(depth_max_m=40.0))
 
     assert node_config(DEFAULTS).session == expected
+
+
+def test_cloud_is_whole_by_default() -> None:
+    assert node_config(DEFAULTS).cloud == CloudForm()
+
+
+def test_organised_cloud_of_one_point_per_cube_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match=r'Set cloud\.organized to false'):
+        node_config({**DEFAULTS, 'cloud.voxel_m': 0.05})
+    thinned = node_config({**DEFAULTS, 'cloud.voxel_m': 0.05, 'cloud.organized': False}).cloud
+
+    assert thinned == CloudForm(organized=False, voxel_m=0.05)
 
 
 def test_switching_rejection_off_keeps_every_pixel() -> None:

@@ -10,6 +10,7 @@ pytest.importorskip('sensor_msgs_py', reason='needs the ROS package sensor_msgs_
 
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_ros.outputs.messages import to_cloud
+from moe3d_ros.settings.cloud import CloudForm
 from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
 
@@ -24,7 +25,8 @@ def test_sensor_msgs_py_reads_points_colours_and_confidence(organized: bool) -> 
     depth[0, :3], depth[5, 7] = np.nan, np.inf
     image = rng.integers(0, 256, (*HW, 3), np.uint8)
     confidence = rng.random(HW, np.float32)
-    cloud = to_cloud(Header(frame_id='optical'), depth, K, image, confidence, organized)
+    form = CloudForm(organized=organized)
+    cloud = to_cloud(Header(frame_id='optical'), depth, K, image, confidence, form)
 
     points = point_cloud2.read_points(cloud)
     known = points[np.isfinite(points['z'])]
@@ -46,6 +48,7 @@ def test_empty_cloud_is_read_as_no_points() -> None:
     nothing = np.full(HW, np.nan, np.float32)
     image = np.zeros((*HW, 3), np.uint8)
 
-    cloud = to_cloud(Header(), nothing, K, image, np.zeros(HW, np.float32), organized=False)
+    for form in (CloudForm(organized=False), CloudForm(organized=False, voxel_m=0.1)):
+        cloud = to_cloud(Header(), nothing, K, image, np.zeros(HW, np.float32), form)
 
-    assert point_cloud2.read_points(cloud).shape == (0,)
+        assert point_cloud2.read_points(cloud).shape == (0,)
