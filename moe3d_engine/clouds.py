@@ -1,7 +1,8 @@
-"""Coloured clouds of a reconstruction, and PLY files."""
+"""Coloured clouds of a reconstruction, and PLY and PCD files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from moe3d_engine.errors import ShapeError
@@ -27,6 +28,19 @@ property uchar red
 property uchar green
 property uchar blue
 end_header
+"""
+_PCD_POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('rgb', '<u4')])
+_PCD_HEADER = """# .PCD v0.7 - written by moe3d
+VERSION 0.7
+FIELDS x y z rgb
+SIZE 4 4 4 4
+TYPE F F F F
+COUNT 1 1 1 1
+WIDTH {count}
+HEIGHT 1
+VIEWPOINT 0 0 0 1 0 0 0
+POINTS {count}
+DATA binary
 """
 
 
@@ -71,10 +85,7 @@ def write_ply(path: Path, points: Float32Array, colors: UInt8Array) -> None:
     ShapeError
         If the shapes differ or are not (N, 3).
     """
-    if points.shape != colors.shape or points.ndim != 2 or points.shape[1] != 3:
-        raise ShapeError(
-            f'A cloud is points (N, 3) and colors (N, 3); got {points.shape} and {colors.shape}.'
-        )
+    _check_cloud(points, colors)
     vertices = np.empty(len(points), _PLY_VERTEX)
     for axis, name in enumerate(('x', 'y', 'z')):
         vertices[name] = points[:, axis]
@@ -83,3 +94,42 @@ def write_ply(path: Path, points: Float32Array, colors: UInt8Array) -> None:
     with path.open('wb') as file:
         file.write(_PLY_HEADER.format(count=len(points)).encode('ascii'))
         file.write(vertices.tobytes())
+
+
+def write_pcd(path: Path, points: Float32Array, colors: UInt8Array) -> None:
+    """
+    Write a coloured cloud as binary PCD 0.7, as PCL and Open3D read it.
+
+    Parameters
+    ----------
+    path : the file; its folder must exist.
+    points : (N, 3), finite.
+    colors : (N, 3) uint8, RGB; packed as 0x00rrggbb in the bits of a float, as PCL does.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ or are not (N, 3).
+    """
+    _check_cloud(points, colors)
+    values = np.empty(len(points), _PCD_POINT)
+    for axis, name in enumerate(('x', 'y', 'z')):
+        values[name] = points[:, axis]
+    values['rgb'] = colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    with path.open('wb') as file:
+        file.write(_PCD_HEADER.format(count=len(points)).encode('ascii'))
+        file.write(values.tobytes())
+
+
+def _check_cloud(points: Float32Array, colors: UInt8Array) -> None:
+    """Raise ShapeError unless there is one colour per point."""
+    if points.shape != colors.shape or points.ndim != 2 or points.shape[1] != 3:
+        raise ShapeError(
+            f'A cloud is points (N, 3) and colors (N, 3); got {points.shape} and {colors.shape}.'
+        )
+
+
+CLOUD_WRITERS: dict[str, Callable[[Path, Float32Array, UInt8Array], None]] = {
+    'ply': write_ply,
+    'pcd': write_pcd,
+}

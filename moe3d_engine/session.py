@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class SessionConfig:
     """
-    What may be set of a session; only thresholds may change once it is open.
+    What may be set of a session; only thresholds and a fixed factor may change later.
 
     Parameters
     ----------
@@ -139,6 +139,21 @@ class Session:
     def configure(self, thresholds: Thresholds) -> None:
         """Replace the thresholds, from the next window on; any thread may call it."""
         self._config = replace(self._config, thresholds=thresholds)
+
+    def set_scale_factor(self, factor: float) -> None:
+        """
+        Replace the factor of a fixed scale, from the next image on; any thread may call it.
+
+        Raises
+        ------
+        ConfigError
+            If `scale.source` is not fixed, or the factor is no number above 0.
+        """
+        scale = self._config.scale.with_factor(factor)
+        if self.tracking is not None:
+            self.tracking.set_scale_factor(factor)
+        self._config = replace(self._config, scale=scale)
+        self._point_unit.reset()  # what it keeps is a ratio of before
 
     def push_frame(
         self, camera: CameraIntake, image: Message, info: Message

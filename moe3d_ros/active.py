@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from moe3d_engine.intake.camera import CameraIntake
-from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import Session
+from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Scale
 from moe3d_ros.camera import CameraInputs
 from moe3d_ros.outputs.diagnostics import Statistics
@@ -90,9 +90,12 @@ class ActiveNode:
     # All of it in the executor's thread
 
     @property
-    def scale(self) -> Scale | None:
-        """The scale of poses as it is known now; None where there is no tracking."""
-        return None if self._session.tracking is None else self._session.tracking.scale
+    def scale(self) -> Scale:
+        """The scale as it is known now."""
+        if self._session.tracking is None:
+            metric = self._session.engine.spec.metric
+            return self._session.config.scale.scale(metric_weights=metric)
+        return self._session.tracking.scale
 
     def describe(self) -> str:
         """Return what is subscribed to, and who publishes it."""
@@ -113,9 +116,11 @@ class ActiveNode:
         self._side_inputs.check()
         self._pairing.expire(time.monotonic_ns())
 
-    def configure(self, thresholds: Thresholds) -> None:
-        """Use other thresholds from the next window on."""
-        self._session.configure(thresholds)
+    def configure(self, config: SessionConfig) -> None:
+        """Use other thresholds, and another factor of a fixed scale, from the next image on."""
+        self._session.configure(config.thresholds)
+        if config.scale.factor != self._session.config.scale.factor:
+            self._session.set_scale_factor(config.scale.factor)
 
     def stop(self) -> bool:
         """

@@ -177,4 +177,4 @@ class Moe3dNode(LifecycleNode):
         if self._resources is not None:
             self._resources.configure(config)
         if self._active is not None:
-            self._active.configure(config.session.thresholds)
+            self._active.configure(config.session)

@@ -15,6 +15,7 @@ from moe3d_ros.outputs.diagnostics import HealthReport
 from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.outputs.drops import DropEvents
 from moe3d_ros.outputs.motion import MotionOutputs
+from moe3d_ros.outputs.saving import CloudService
 from moe3d_ros.priority import run_behind_poses
 from moe3d_ros.settings.parameters import NodeConfig
 import numpy as np
@@ -56,6 +57,7 @@ class Resources:
             self.engine.close()
             raise
         self.drops = DropEvents(node)
+        self._saving = CloudService(node, self.outputs)
         self.health = HealthReport(node, config, self.engine, statistics)
 
     def configure(self, config: NodeConfig) -> None:
@@ -67,6 +69,7 @@ class Resources:
         """Release everything; not the engine where a thread still uses it."""
         self.health.destroy()
         self.drops.destroy()
+        self._saving.destroy()
         self.outputs.destroy()
         if self.motion is not None:
             self.motion.destroy()

@@ -7,6 +7,7 @@ from typing import NamedTuple
 NODE_NAME = 'moe3d'
 DIAGNOSTICS = '/diagnostics'
 RESET_SERVICE = '~/reset'
+SAVE_CLOUD_SERVICE = '~/save_cloud'
 
 
 class OutputTopics(NamedTuple):

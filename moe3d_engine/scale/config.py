@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import replace
 import math
 
 from moe3d_engine.errors import ConfigError
@@ -48,6 +49,22 @@ class ScaleConfig:
             )
         if not 0.0 < self.factor < math.inf:
             raise ConfigError(f'scale.factor is a number above 0; got {self.factor}.')
+
+    def with_factor(self, factor: float) -> ScaleConfig:
+        """
+        Return a fixed scale of another factor.
+
+        Raises
+        ------
+        ConfigError
+            If the scale is not fixed, or the factor is out of its range.
+        """
+        if self.source != 'fixed':
+            raise ConfigError(
+                f'scale.factor can be replaced only where scale.source is fixed; it is '
+                f'{self.source}.'
+            )
+        return replace(self, factor=factor)
 
     def scale(self, *, metric_weights: bool, unit: float = 1.0) -> Scale:
         """

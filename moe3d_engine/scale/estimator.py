@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from dataclasses import replace
 import logging
 import math
 from threading import Lock
@@ -105,6 +106,11 @@ class ScaleEstimator:
     def measures(self, source: str) -> bool:
         """Return whether the observations of a source count."""
         return source in self._sources
+
+    def set_factor(self, factor: float) -> None:
+        """Replace the factor of a scale that is fixed."""
+        with self._mutex:
+            self._prior = self._scale = replace(self._prior, factor=factor)
 
     def restart(self) -> None:
         """Forget all observations: the map has got another unit."""

@@ -125,6 +125,10 @@ class StreamTracker:
         """The scale of the poses, as it is known now."""
         return self._estimator.scale
 
+    def set_scale_factor(self, factor: float) -> None:
+        """Replace the factor of a fixed scale; it acts on what follows."""
+        self._estimator.set_factor(factor)
+
     def add_depth(self, result: ViewResult) -> None:
         """Take the network's depth of a tracked image."""
         self._tracker.add_depth(result)

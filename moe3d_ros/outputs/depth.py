@@ -49,7 +49,8 @@ class DepthOutputs:
                 f'with these weights and this scale.source. Use 32FC1, or scale.source fixed.'
             )
         self._node = node
-        self._config = config
+        self.config = config
+        self._last: dict[str, ViewResult] = {}
         self._publishers: list[LifecyclePublisher] = []
         topics = output_topics(config.camera, metric=metric)
         self._depth = self._create(Image, topics.depth)
@@ -61,7 +62,11 @@ class DepthOutputs:
 
     def configure(self, config: NodeConfig) -> None:
         """Use what may change at run time from the next view on; any thread may call it."""
-        self._config = config
+        self.config = config
+
+    def last_results(self) -> list[ViewResult]:
+        """Return the last published view of each camera, where it is in metres."""
+        return list(self._last.values()) if self._cloud is not None else []
 
     def wanted(self) -> bool:
         """Return whether anybody listens to any output."""
@@ -71,21 +76,22 @@ class DepthOutputs:
         """Publish a view to those who listen; all messages get stamp and frame of its image."""
         header = Header(stamp=to_stamp(result.view.stamp_ns), frame_id=result.view.frame_id)
         depth, confidence = result.depth, result.boundary_confidence
+        self._last[result.view.camera] = result
         if self._info.get_subscription_count():
             self._info.publish(to_camera_info(header, result.intrinsics, depth.shape))
         if self._depth.get_subscription_count():
-            self._depth.publish(to_depth_image(header, depth, self._config.depth_encoding))
+            self._depth.publish(to_depth_image(header, depth, self.config.depth_encoding))
         if self._confidence.get_subscription_count():
             self._confidence.publish(to_image(header, confidence, '32FC1'))
         if self._color.get_subscription_count():
             self._color.publish(to_image(header, result.image, 'rgb8'))
         if self._cloud is not None and self._cloud.get_subscription_count():
-            form = self._config.cloud
+            form = self.config.cloud
             self._cloud.publish(
                 to_cloud(header, depth, result.intrinsics, result.image, confidence, form)
             )
         if self._clearing is not None and self._clearing.get_subscription_count():
-            thresholds = self._config.session.thresholds
+            thresholds = self.config.session.thresholds
             self._clearing.publish(to_xyz_cloud(header, clearing_points(result, thresholds)))
 
     def destroy(self) -> None:

@@ -83,16 +83,15 @@ def to_camera_info(
     return message
 
 
-def to_cloud(
-    header: Header,
+def cloud_values(
     depth_m: Float32Array,
     intrinsics: Float64Array,
     image: UInt8Array,
     confidence: Float32Array,
     form: CloudForm,
-) -> PointCloud2:
+) -> Float32Array:
     """
-    Return the points of a depth map, in the camera's optical frame.
+    Return the values of the points of a depth map, in the camera's optical frame.
 
     Parameters
     ----------
@@ -101,6 +100,10 @@ def to_cloud(
     image : (H, W, 3) uint8, RGB.
     confidence : (H, W).
     form : which pixels become points, and how they lie.
+
+    Returns
+    -------
+    (rows, columns, 5) float32, in the order of CLOUD_FIELDS; one row where not organised.
     """
     every = slice(None, None, form.stride)
     depth_m, image = depth_m[every, every], image[every, every]
@@ -110,11 +113,30 @@ def to_cloud(
     red, green, blue = np.moveaxis(image.astype(np.uint32), -1, 0)
     points.view(np.uint32)[..., 3] = red << 16 | green << 8 | blue
     points[..., 4] = confidence[every, every]
-    if not form.organized:
-        points = points[np.isfinite(depth_m)]
-        if form.voxel_m > 0.0:
-            points = points[best_in_voxels(points[:, :3], points[:, 4], form.voxel_m)]
-        points = points[None]
+    if form.organized:
+        return points
+    points = points[np.isfinite(depth_m)]
+    if form.voxel_m > 0.0:
+        points = points[best_in_voxels(points[:, :3], points[:, 4], form.voxel_m)]
+    return points[None]
+
+
+def colors_of(values: Float32Array) -> UInt8Array:
+    """Return the (N, 3) RGB of points (N, 5) of `cloud_values`."""
+    packed = np.ascontiguousarray(values[:, 3]).view(np.uint32)
+    return np.stack([packed >> 16, packed >> 8, packed], axis=-1).astype(np.uint8)
+
+
+def to_cloud(
+    header: Header,
+    depth_m: Float32Array,
+    intrinsics: Float64Array,
+    image: UInt8Array,
+    confidence: Float32Array,
+    form: CloudForm,
+) -> PointCloud2:
+    """Return the points of `cloud_values` as a message."""
+    points = cloud_values(depth_m, intrinsics, image, confidence, form)
     message = PointCloud2(header=header, height=points.shape[0], width=points.shape[1])
     message.fields = [
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 import re
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ class NodeConfig:
     threads: int | None
     depth_encoding: str
     cloud: CloudForm
+    save_folder: Path
+    save_format: str
     publish_tf: bool
     odom_frame: str
     base_frame: str
@@ -95,7 +98,7 @@ def check_change(
     configured: bool,
 ) -> None:
     """
-    Check that parameters may change now: all of them before `configure`, thresholds at any time.
+    Check that parameters may change now: all of them before `configure`, live ones at any time.
 
     Raises
     ------
@@ -111,6 +114,13 @@ def check_change(
         raise ConfigError(
             f'{", ".join(fixed)} can change only while the node is unconfigured. Call cleanup, '
             f'set the parameter, then configure.'
+        )
+    factor = 'scale.factor'
+    changes = factor in proposed and proposed[factor] != present[factor]
+    if configured and changes and present['scale.source'] != 'fixed':
+        raise ConfigError(
+            f'scale.factor changes at run time only where scale.source is fixed; it is '
+            f'{present["scale.source"]}. Call cleanup, set scale.source to fixed, then configure.'
         )
 
 
@@ -149,6 +159,8 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         threads=int(values['engine.threads']) or None,
         depth_encoding=str(values['depth.encoding']),
         cloud=cloud_form(values),
+        save_folder=_folder(values, 'save.folder'),
+        save_format=str(values['save.format']),
         publish_tf=bool(values['tf.publish']),
         odom_frame=_frame_name(values, 'tf.odom_frame'),
         base_frame=_frame_name(values, 'tf.base_frame'),
@@ -171,6 +183,14 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
             poses=str(values['poses.source']),
         ),
     )
+
+
+def _folder(values: Mapping[str, ParameterValue], name: str) -> Path:
+    """Return the value of a parameter that names a folder."""
+    folder = str(values[name])
+    if not folder:
+        raise ConfigError(f'{name} names a folder, such as ~/moe3d_clouds; got an empty text.')
+    return Path(folder)
 
 
 def _frame_name(values: Mapping[str, ParameterValue], name: str) -> str:

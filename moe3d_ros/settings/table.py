@@ -7,6 +7,7 @@ from typing import NamedTuple
 from typing import TypeAlias
 
 from moe3d_engine.backends.open import BACKEND_NAMES
+from moe3d_engine.clouds import CLOUD_WRITERS
 from moe3d_engine.policy import DEPTH_MAX_M
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.scale import SCALE_SOURCES
@@ -92,7 +93,7 @@ PARAMETERS = (
                  'under relative_depth; auto = the first of these that is there, fixed if '
                  'scale.factor is not 1.', choices=SCALE_SOURCES),
     ParameterRow('scale.factor', _SCALE.factor, 'Metres per unit of the network, for fixed and '
-                 'auto.'),
+                 'auto; at run time for fixed only.', live=True),
     ParameterRow('scale.reference_topic', '', 'Topic of a depth image (sensor_msgs/Image; its '
                  'camera_info is beside it) or of a lidar (PointCloud2), for reference_depth and '
                  'auto; empty = none.'),
@@ -108,6 +109,10 @@ PARAMETERS = (
     ParameterRow('cloud.voxel_m', 0.0, 'Metres; one point, that of the highest confidence, in '
                  'each cube of this side; 0 = all points. Needs cloud.organized false.',
                  (0.0, 100.0), live=True),
+    ParameterRow('save.folder', '~/moe3d_clouds', 'Folder of the files of ~/save_cloud; made '
+                 'where it is missing.', live=True),
+    ParameterRow('save.format', 'ply', 'Format of these files.', choices=tuple(CLOUD_WRITERS),
+                 live=True),
     ParameterRow('tf.publish', False, 'Send the transform tf.odom_frame -> the base (the camera '
                  'where its place on the base is not known) to TF, unless somebody else places '
                  'that frame already. Needs tf2_msgs.'),

@@ -51,6 +51,23 @@ def log_error(estimator: ScaleEstimator) -> float:
     return abs(math.log(estimator.scale.factor) - TRUE_LOG)
 
 
+def test_factor_of_a_fixed_scale_is_replaced_and_stays_after_a_restart() -> None:
+    estimator = make_estimator('fixed', 1.5)
+
+    estimator.set_factor(2.5)
+    replaced = estimator.scale
+    estimator.restart()
+
+    assert (replaced.factor, replaced.source, replaced.locked) == (2.5, 'fixed', True)
+    assert estimator.scale == replaced
+
+
+@pytest.mark.parametrize('config', [ScaleConfig('auto', 2.0), ScaleConfig('network')])
+def test_factor_that_is_not_fixed_is_not_replaced(config: ScaleConfig) -> None:
+    with pytest.raises(ConfigError, match=f'it is {config.source}'):
+        config.with_factor(3.0)
+
+
 @pytest.mark.parametrize('share_of_stated', [0.5, 1.0, 2.0])
 def test_deviation_covers_the_error_of_white_noise(share_of_stated: float) -> None:
     """Also where observations are twice as noisy as they say."""
