@@ -42,8 +42,8 @@ def maps_on_source(
     lies on a surface that the network published. Rejection (NaN, Inf) is always the nearest
     pixel's.
     """
-    columns = _axis_samples(fitted_from_source[0, [0, 2]], source_hw[1], maps.depth.shape[1])
-    rows = _axis_samples(fitted_from_source[1, [1, 2]], source_hw[0], maps.depth.shape[0])
+    columns = axis_samples(fitted_from_source[0, [0, 2]], source_hw[1], maps.depth.shape[1])
+    rows = axis_samples(fitted_from_source[1, [1, 2]], source_hw[0], maps.depth.shape[0])
     nearest = np.ix_(rows.nearest, columns.nearest)
     inside = rows.inside[:, None] & columns.inside
 
@@ -85,30 +85,43 @@ def resample_nearest(
     (H, W) float32, NaN where `depth` does not see the ray.
     """
     in_from_out = intrinsics @ np.linalg.inv(intrinsics_out)
-    columns = _axis_samples(in_from_out[0, [0, 2]], out_hw[1], depth.shape[1])
-    rows = _axis_samples(in_from_out[1, [1, 2]], out_hw[0], depth.shape[0])
+    columns = axis_samples(in_from_out[0, [0, 2]], out_hw[1], depth.shape[1])
+    rows = axis_samples(in_from_out[1, [1, 2]], out_hw[0], depth.shape[0])
     sampled = depth[np.ix_(rows.nearest, columns.nearest)].astype(np.float32)
     sampled[~(rows.inside[:, None] & columns.inside)] = np.nan
     return sampled
 
 
-class _AxisSamples(NamedTuple):
+class AxisSamples(NamedTuple):
     """Where the samples of one axis lie in the array that is sampled."""
 
+    position: Float32Array
     nearest: NDArray[np.intp]
     before: NDArray[np.intp]
     after: NDArray[np.intp]
     weight_after: Float32Array
     inside: NDArray[np.bool_]
 
+    def at(self, index: NDArray[np.intp]) -> AxisSamples:
+        """Return some of the samples."""
+        return AxisSamples(
+            self.position[index],
+            self.nearest[index],
+            self.before[index],
+            self.after[index],
+            self.weight_after[index],
+            self.inside[index],
+        )
 
-def _axis_samples(scale_shift: Float64Array, num_samples: int, length: int) -> _AxisSamples:
+
+def axis_samples(scale_shift: Float64Array, num_samples: int, length: int) -> AxisSamples:
     """Map `num_samples` pixels by (scale, shift) into an axis of `length` pixels."""
     position = scale_shift[0] * np.arange(num_samples) + scale_shift[1]
     inside = (position >= -0.5) & (position <= length - 0.5)
     clamped = np.clip(position, 0, length - 1)
     before = np.floor(clamped).astype(np.intp)
-    return _AxisSamples(
+    return AxisSamples(
+        position=clamped.astype(np.float32),
         nearest=np.rint(clamped).astype(np.intp),
         before=before,
         after=np.minimum(before + 1, length - 1),
@@ -117,7 +130,7 @@ def _axis_samples(scale_shift: Float64Array, num_samples: int, length: int) -> _
     )
 
 
-def _corners(values: Float32Array, rows: _AxisSamples, columns: _AxisSamples) -> Float32Array:
+def _corners(values: Float32Array, rows: AxisSamples, columns: AxisSamples) -> Float32Array:
     """Return the (4, h, w) neighbours of each sample."""
     return np.stack(
         [
@@ -128,7 +141,18 @@ def _corners(values: Float32Array, rows: _AxisSamples, columns: _AxisSamples) ->
     )
 
 
-def _blend(corners: Float32Array, rows: _AxisSamples, columns: _AxisSamples) -> Float32Array:
+def blend(values: Float32Array, rows: AxisSamples, columns: AxisSamples) -> Float32Array:
+    """Sample (H, W) values bilinearly."""
+    below = rows.weight_after[:, None]
+    lines = values[rows.before] * (1 - below) + values[rows.after] * below
+    right = columns.weight_after
+    blended: Float32Array = lines.take(columns.before, axis=1)
+    blended *= 1 - right
+    blended += lines.take(columns.after, axis=1) * right
+    return blended
+
+
+def _blend(corners: Float32Array, rows: AxisSamples, columns: AxisSamples) -> Float32Array:
     """Interpolate (4, h, w) neighbours bilinearly."""
     right, below = columns.weight_after[None, :], rows.weight_after[:, None]
     above = corners[0] * (1 - right) + corners[1] * right

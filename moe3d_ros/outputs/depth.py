@@ -6,6 +6,8 @@ from typing import Any
 
 from moe3d_engine.clearing import clearing_points
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.geometry.output_view import at_resolution
+from moe3d_engine.geometry.output_view import OutputView
 from moe3d_engine.types import ViewResult
 from moe3d_ros.outputs.messages import to_camera_info
 from moe3d_ros.outputs.messages import to_cloud
@@ -75,24 +77,25 @@ class DepthOutputs:
     def publish(self, result: ViewResult) -> None:
         """Publish a view to those who listen; all messages get stamp and frame of its image."""
         header = Header(stamp=to_stamp(result.view.stamp_ns), frame_id=result.view.frame_id)
-        depth, confidence = result.depth, result.boundary_confidence
         self._last[result.view.camera] = result
-        if self._info.get_subscription_count():
-            self._info.publish(to_camera_info(header, result.intrinsics, depth.shape))
-        if self._depth.get_subscription_count():
-            self._depth.publish(to_depth_image(header, depth, self.config.depth_encoding))
-        if self._confidence.get_subscription_count():
-            self._confidence.publish(to_image(header, confidence, '32FC1'))
-        if self._color.get_subscription_count():
-            self._color.publish(to_image(header, result.image, 'rgb8'))
-        if self._cloud is not None and self._cloud.get_subscription_count():
-            form = self.config.cloud
-            self._cloud.publish(
-                to_cloud(header, depth, result.intrinsics, result.image, confidence, form)
-            )
+        if any(p.get_subscription_count() for p in self._publishers if p is not self._clearing):
+            self._publish_maps(header, at_resolution(result, self.config.resolution))
         if self._clearing is not None and self._clearing.get_subscription_count():
             thresholds = self.config.session.thresholds
             self._clearing.publish(to_xyz_cloud(header, clearing_points(result, thresholds)))
+
+    def _publish_maps(self, header: Header, maps: OutputView) -> None:
+        """Publish the maps of a view, and their cloud."""
+        if self._info.get_subscription_count():
+            self._info.publish(to_camera_info(header, maps.intrinsics, maps.depth.shape))
+        if self._depth.get_subscription_count():
+            self._depth.publish(to_depth_image(header, maps.depth, self.config.depth_encoding))
+        if self._confidence.get_subscription_count():
+            self._confidence.publish(to_image(header, maps.boundary_confidence, '32FC1'))
+        if self._color.get_subscription_count():
+            self._color.publish(to_image(header, maps.image, 'rgb8'))
+        if self._cloud is not None and self._cloud.get_subscription_count():
+            self._cloud.publish(to_cloud(header, maps, self.config.cloud))
 
     def destroy(self) -> None:
         """Destroy the publishers; a second call does nothing."""

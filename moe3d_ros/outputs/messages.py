@@ -7,6 +7,7 @@ from typing import Any
 
 from builtin_interfaces.msg import Time
 from moe3d_engine.geometry.cameras import strided_intrinsics
+from moe3d_engine.geometry.output_view import OutputView
 from moe3d_engine.geometry.points import best_in_voxels
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
@@ -83,22 +84,13 @@ def to_camera_info(
     return message
 
 
-def cloud_values(
-    depth_m: Float32Array,
-    intrinsics: Float64Array,
-    image: UInt8Array,
-    confidence: Float32Array,
-    form: CloudForm,
-) -> Float32Array:
+def cloud_values(maps: OutputView, form: CloudForm) -> Float32Array:
     """
     Return the values of the points of a depth map, in the camera's optical frame.
 
     Parameters
     ----------
-    depth_m : (H, W); pixels that are NaN or Inf have no point.
-    intrinsics : (3, 3) of these pixels.
-    image : (H, W, 3) uint8, RGB.
-    confidence : (H, W).
+    maps : in metres; pixels whose depth is NaN or Inf have no point.
     form : which pixels become points, and how they lie.
 
     Returns
@@ -106,13 +98,13 @@ def cloud_values(
     (rows, columns, 5) float32, in the order of CLOUD_FIELDS; one row where not organised.
     """
     every = slice(None, None, form.stride)
-    depth_m, image = depth_m[every, every], image[every, every]
-    intrinsics = strided_intrinsics(intrinsics, form.stride)
+    depth_m, image = maps.depth[every, every], maps.image[every, every]
+    intrinsics = strided_intrinsics(maps.intrinsics, form.stride)
     points = np.empty((*depth_m.shape, len(CLOUD_FIELDS)), np.float32)
     points[..., :3] = unproject_depth(depth_m[None], intrinsics[None])[0]
     red, green, blue = np.moveaxis(image.astype(np.uint32), -1, 0)
     points.view(np.uint32)[..., 3] = red << 16 | green << 8 | blue
-    points[..., 4] = confidence[every, every]
+    points[..., 4] = maps.boundary_confidence[every, every]
     if form.organized:
         return points
     points = points[np.isfinite(depth_m)]
@@ -127,16 +119,9 @@ def colors_of(values: Float32Array) -> UInt8Array:
     return np.stack([packed >> 16, packed >> 8, packed], axis=-1).astype(np.uint8)
 
 
-def to_cloud(
-    header: Header,
-    depth_m: Float32Array,
-    intrinsics: Float64Array,
-    image: UInt8Array,
-    confidence: Float32Array,
-    form: CloudForm,
-) -> PointCloud2:
+def to_cloud(header: Header, maps: OutputView, form: CloudForm) -> PointCloud2:
     """Return the points of `cloud_values` as a message."""
-    points = cloud_values(depth_m, intrinsics, image, confidence, form)
+    points = cloud_values(maps, form)
     message = PointCloud2(header=header, height=points.shape[0], width=points.shape[1])
     message.fields = [
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)

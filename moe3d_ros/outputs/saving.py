@@ -6,6 +6,7 @@ from pathlib import Path
 
 from moe3d_engine.assets.whole import written_whole
 from moe3d_engine.clouds import CLOUD_WRITERS
+from moe3d_engine.geometry.output_view import at_resolution
 from moe3d_engine.types import ViewResult
 from moe3d_ros.outputs.depth import DepthOutputs
 from moe3d_ros.outputs.messages import cloud_values
@@ -73,9 +74,7 @@ def save_cloud(result: ViewResult, config: NodeConfig) -> tuple[Path, int]:
     OSError
         If the folder cannot be written, or holds this file already.
     """
-    values = cloud_values(
-        result.depth, result.intrinsics, result.image, result.boundary_confidence, config.cloud
-    )
+    values = cloud_values(at_resolution(result, config.resolution), config.cloud)
     values = values[np.isfinite(values[..., 2])]
     name = f'{result.view.camera.replace("/", "_")}_{result.view.stamp_ns}.{config.save_format}'
     path = config.save_folder.expanduser().absolute() / name

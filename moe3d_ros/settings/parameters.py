@@ -9,6 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 from moe3d_engine.errors import ConfigError
+from moe3d_engine.geometry.output_view import NETWORK
+from moe3d_engine.geometry.output_view import SOURCE
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.session import SessionConfig
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 
 RECTIFIED = {'auto': None, 'yes': True, 'no': False}
+MIN_COLUMNS = 16
 # Some distributions declare them, others read them without.
 ROS_PARAMETERS = ('qos_overrides.', 'use_sim_time', 'start_type_description_service')
 
@@ -45,6 +48,7 @@ class NodeConfig:
     weights: str
     threads: int | None
     depth_encoding: str
+    resolution: str | int
     cloud: CloudForm
     save_folder: Path
     save_format: str
@@ -158,6 +162,7 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         weights=str(values['engine.weights']),
         threads=int(values['engine.threads']) or None,
         depth_encoding=str(values['depth.encoding']),
+        resolution=_resolution(values),
         cloud=cloud_form(values),
         save_folder=_folder(values, 'save.folder'),
         save_format=str(values['save.format']),
@@ -182,6 +187,19 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
             ),
             poses=str(values['poses.source']),
         ),
+    )
+
+
+def _resolution(values: Mapping[str, ParameterValue]) -> str | int:
+    """Return the resolution of outputs: a word or a number of columns."""
+    text = str(values['output.resolution'])
+    if text in (NETWORK, SOURCE):
+        return text
+    if re.fullmatch('[0-9]{2,5}', text) and int(text) >= MIN_COLUMNS:
+        return int(text)
+    raise ConfigError(
+        f'output.resolution is {NETWORK}, {SOURCE} or a number of columns from {MIN_COLUMNS} on, '
+        f"in quotes such as '320'; got {text!r}."
     )
 
 

@@ -102,6 +102,9 @@ PARAMETERS = (
                  'frame, or TF knows.'),
     ParameterRow('scale.require_lock', _SCALE.require_lock, 'Publish nothing in metres before '
                  'the scale is locked, that is known to 2 %.'),
+    ParameterRow('output.resolution', 'network', 'Pixels of depth, confidence, colour, '
+                 'camera_info and cloud: network; source = those of the image, which guides the '
+                 "edges; a number of its columns, such as '320'."),
     ParameterRow('cloud.organized', True, 'true = height x width points, NaN where unknown; '
                  'false = one row of known points.', live=True),
     ParameterRow('cloud.stride', 1, 'Points of every n-th row and column only; 1 = of all.',

@@ -170,6 +170,31 @@ def test_compact_cloud_holds_the_known_points_only(
     assert np.isfinite(points).all()
 
 
+@pytest.mark.parametrize(('resolution', 'scale'), [('source', 1.0), ('63', 0.75)])
+def test_all_outputs_have_the_resolution_that_is_asked_for(
+    make_rig: MakeRig,
+    image_message: MakeMessage,
+    info_message: MakeMessage,
+    resolution: str,
+    scale: float,
+) -> None:
+    rig = make_rig(depth__max_m=4.0, output__resolution=resolution)
+    rig.start()
+    rig.connect_camera()
+
+    messages = publish_one(rig, striped_image(image_message), info_message(), TOPICS)
+
+    for name in TOPICS:
+        assert (messages[name].height, messages[name].width) == (56 * scale, 84 * scale)
+    k = scale_intrinsics(np.reshape(info_message().k, (3, 3)), scale, scale)
+    np.testing.assert_allclose(np.reshape(messages['depth/camera_info'].k, (3, 3)), k)
+    depth = as_array(messages['depth/image_rect'], np.float32)
+    third = int(28 * scale)
+    np.testing.assert_allclose(depth[:, : third - 1], 1.8, rtol=1e-5)
+    assert np.isposinf(depth[:, third + 1 : 2 * third - 1]).all()
+    assert np.isnan(depth[:, 2 * third + 2 :]).all()
+
+
 def test_clearing_cloud_ends_where_the_range_at_run_time_ends(
     make_rig: Rig, image_message: MakeMessage, info_message: MakeMessage
 ) -> None:

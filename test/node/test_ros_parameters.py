@@ -70,6 +70,17 @@ def test_organised_cloud_of_one_point_per_cube_is_refused_with_what_to_do() -> N
     assert thinned == CloudForm(organized=False, voxel_m=0.05)
 
 
+@pytest.mark.parametrize('text', ['network', 'source', '320'])
+def test_resolutions_that_exist_are_taken(text: str) -> None:
+    assert str(node_config({**DEFAULTS, 'output.resolution': text}).resolution) == text
+
+
+@pytest.mark.parametrize('text', ['', 'full', '8', '-320', '3.5', '320x240'])
+def test_resolution_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r'output\.resolution is network, source or'):
+        node_config({**DEFAULTS, 'output.resolution': text})
+
+
 def test_switching_rejection_off_keeps_every_pixel() -> None:
     config = node_config({**DEFAULTS, 'rejection.enabled': False}).session.thresholds
 

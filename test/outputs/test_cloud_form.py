@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
+from moe3d_engine.geometry.output_view import OutputView
 from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.settings.cloud import CloudForm
 from std_msgs.msg import Header
@@ -21,10 +22,11 @@ def test_stride_keeps_every_nth_row_and_column_where_they_were(organized: bool) 
     depth = rng.uniform(1, 5, HW).astype(np.float32)
     image = rng.integers(0, 256, (*HW, 3), np.uint8)
     confidence = rng.random(HW, np.float32)
+    maps = OutputView(image, K, depth, confidence)
     header = Header()
 
-    every = to_cloud(header, depth, K, image, confidence, CloudForm(organized=True))
-    strided = to_cloud(header, depth, K, image, confidence, CloudForm(organized, stride=3))
+    every = to_cloud(header, maps, CloudForm(organized=True))
+    strided = to_cloud(header, maps, CloudForm(organized, stride=3))
 
     assert (strided.height, strided.width) == ((2, 3) if organized else (1, 6))
     expected = np.frombuffer(every.data, np.float32).reshape(*HW, 5)[::3, ::3].reshape(-1, 5)
@@ -38,11 +40,10 @@ def test_cubes_keep_whole_points_of_the_highest_confidence() -> None:
     depth = rng.uniform(1, 1.2, HW).astype(np.float32)
     image = rng.integers(0, 256, (*HW, 3), np.uint8)
     confidence = rng.random(HW, np.float32)
+    maps = OutputView(image, K, depth, confidence)
 
-    every = to_cloud(Header(), depth, K, image, confidence, CloudForm(organized=False))
-    thinned = to_cloud(
-        Header(), depth, K, image, confidence, CloudForm(organized=False, voxel_m=10.0)
-    )
+    every = to_cloud(Header(), maps, CloudForm(organized=False))
+    thinned = to_cloud(Header(), maps, CloudForm(organized=False, voxel_m=10.0))
 
     points = np.frombuffer(every.data, np.float32).reshape(-1, 5)
     kept = np.frombuffer(thinned.data, np.float32).reshape(-1, 5)

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 pytest.importorskip('sensor_msgs_py', reason='needs the ROS package sensor_msgs_py')
 
+from moe3d_engine.geometry.output_view import OutputView
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.settings.cloud import CloudForm
@@ -26,7 +27,8 @@ def test_sensor_msgs_py_reads_points_colours_and_confidence(organized: bool) -> 
     image = rng.integers(0, 256, (*HW, 3), np.uint8)
     confidence = rng.random(HW, np.float32)
     form = CloudForm(organized=organized)
-    cloud = to_cloud(Header(frame_id='optical'), depth, K, image, confidence, form)
+    maps = OutputView(image, K, depth, confidence)
+    cloud = to_cloud(Header(frame_id='optical'), maps, form)
 
     points = point_cloud2.read_points(cloud)
     known = points[np.isfinite(points['z'])]
@@ -49,6 +51,6 @@ def test_empty_cloud_is_read_as_no_points() -> None:
     image = np.zeros((*HW, 3), np.uint8)
 
     for form in (CloudForm(organized=False), CloudForm(organized=False, voxel_m=0.1)):
-        cloud = to_cloud(Header(), nothing, K, image, np.zeros(HW, np.float32), form)
+        cloud = to_cloud(Header(), OutputView(image, K, nothing, np.zeros(HW, np.float32)), form)
 
         assert point_cloud2.read_points(cloud).shape == (0,)

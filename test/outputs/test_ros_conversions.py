@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
+from moe3d_engine.geometry.output_view import OutputView
 from moe3d_ros.outputs.messages import fill_data
 from moe3d_ros.outputs.messages import to_cloud
 from moe3d_ros.outputs.messages import to_depth_image
@@ -76,7 +77,9 @@ def test_cloud_without_any_known_point_is_empty() -> None:
     image = np.zeros((4, 5, 3), np.uint8)
 
     cloud = to_cloud(
-        HEADER, unknown, np.eye(3), image, np.zeros((4, 5), np.float32), CloudForm(False)
+        HEADER,
+        OutputView(image, np.eye(3), unknown, np.zeros((4, 5), np.float32)),
+        CloudForm(False),
     )
 
     assert (cloud.height, cloud.width, cloud.row_step, len(cloud.data)) == (1, 0, 0, 0)
