@@ -35,7 +35,13 @@ REPLACED = {
 }
 
 # Topics that config/reconstruct.rviz shows, below ~/camera of the node /moe3d.
-RVIZ_TOPICS = ('points', 'color/image_rect', 'depth/image_rect', 'boundary_confidence')
+RVIZ_TOPICS = (
+    'points',
+    'points_clearing',
+    'color/image_rect',
+    'depth/image_rect',
+    'boundary_confidence',
+)
 RVIZ_POSE_TOPICS = ('path', 'odometry')  # of the node itself
 
 ARGUMENTS = (
