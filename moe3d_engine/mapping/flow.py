@@ -91,10 +91,10 @@ def equalized(gray: UInt8Array) -> UInt8Array:
     deviation -= np.square(mean, out=mean)
     np.maximum(deviation, 0.0, out=deviation)
     np.sqrt(deviation, out=deviation)
-    deviation += np.float32(MIN_CONTRAST)
+    np.add(deviation, MIN_CONTRAST, out=deviation)
     normal /= deviation
-    normal *= np.float32(CONTRAST_GAIN)
-    normal += np.float32(128.0)
+    np.multiply(normal, CONTRAST_GAIN, out=normal)
+    np.add(normal, 128.0, out=normal)
     np.clip(normal, 0, 255, out=normal)
     return normal.astype(np.uint8)
 

@@ -110,18 +110,24 @@ def refine_pose(
     distance = np.linalg.norm(_whitened(errors[..., None], along, shrink)[..., 0], axis=1)
     inliers = distance < INLIER_PX / NOISE_PX
     distance_px = np.linalg.norm(errors, axis=1)
-    return PoseEstimate(pose, inliers, distance_px, _information(_whitened(rows, along, shrink), inliers))
+    return PoseEstimate(
+        pose, inliers, distance_px, _information(_whitened(rows, along, shrink), inliers)
+    )
 
 
 def _doubted(
     points: Float64Array, doubt: Float64Array, intrinsics: Float64Array, pose: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
     """
-    Return the direction (N, 2) in which a point may lie elsewhere in the image, and how much less
-    an error counts along it, (N,) in [0, 1).
+    Return in which direction of the image a point may lie, and what that makes of errors.
 
     The covariance of an error is NOISE_PX^2 I + e e^T, where e is what the doubt about the point's
     place makes in the image: much along the line on which a guessed point moves, nothing across.
+
+    Returns
+    -------
+    along : (N, 2), of length 1.
+    shrink : (N,) in [0, 1), how much less an error counts along it.
     """
     x, y, z = (points @ pose[:3, :3].T + pose[:3, 3]).T
     dx, dy, dz = (doubt @ pose[:3, :3].T).T

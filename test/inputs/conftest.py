@@ -22,8 +22,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
-
-from ..spinning import spin_until
+from spinning import spin_until
 
 Message = Any
 Value = bool | int | float | str

@@ -30,8 +30,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
-
-from ..spinning import spin_until
+from spinning import spin_until
 
 # Messages are made by a generator, and the wheels carry no types for them.
 Message = Any

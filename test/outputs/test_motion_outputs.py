@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from ..spinning import spin_until
+from spinning import spin_until
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 

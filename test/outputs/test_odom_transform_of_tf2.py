@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from ..spinning import spin_until
+from spinning import spin_until
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 pytest.importorskip('tf2_msgs', reason='needs tf2_msgs, see test/tf2_msgs/build.sh')
