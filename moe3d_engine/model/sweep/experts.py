@@ -19,6 +19,8 @@ class SweepExperts(nn.Module):
     Joins a near and a far surface of the sweep to the mixture of a view alone.
 
     Where there is a sweep, the view's own experts move to its distances, and the gate weighs all.
+    On which side of a step a pixel lies, the view alone says best: the sweep's experts begin with
+    the weight of their side.
     Without one, the mixture is the view's own.
 
     Parameters
@@ -80,7 +82,8 @@ class SweepExperts(nn.Module):
         has = has_sources[:, None, None, None]
         swept_depth = surfaces + MOST_CORRECTION * said[:, :2].tanh()
         swept_experts = torch.stack((swept_depth, said[:, 2:4]), dim=2)  # (B, 2, 2, H, W)
-        swept_gate = torch.where(has > 0, said[:, 4:6], ABSENT)
+        side = torch.cat((gate[:, :half].logsumexp(1, True), gate[:, half:].logsumexp(1, True)), 1)
+        swept_gate = torch.where(has > 0, side + said[:, 4:6], ABSENT)
         gate = gate + has * said[:, 6:]
         joined = (
             experts[:, : 2 * half],

@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 NEAR_BEYOND = 2  # depths on either side of the best that are averaged
 ENVELOPE_SHARPNESS = 20.0  # per unit of log depth
 ENVELOPE_CENTRE = 1.2  # log depth about which exponents are taken, so that float32 holds them
-BLUR = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
+BLUR = (1 / 64, 6 / 64, 15 / 64, 20 / 64, 15 / 64, 6 / 64, 1 / 64)
 
 
 def best_depth(logits: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ def envelopes(log_depth: Tensor) -> tuple[Tensor, Tensor]:
     """
     Return the near and the far surface around each cell, both as log depth (B, 1, h, w).
 
-    Means over a window of 5 x 5 that lean to the smallest and to the largest depth: where there is
+    Means over a window of 7 x 7 that lean to the smallest and to the largest depth: where there is
     a step, they are the surfaces on its two sides, flat across it; elsewhere both are the depth.
     """
     offset = log_depth - ENVELOPE_CENTRE
@@ -54,9 +54,9 @@ def envelopes(log_depth: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """Return weighted sums over 5 x 5 cells, which the edge cells continue."""
+    """Return weighted sums over 7 x 7 cells, which the edge cells continue."""
     height, width = x.shape[2:]
-    x = pad(x, (2, 2, 2, 2), mode='replicate')
+    x = pad(x, (3, 3, 3, 3), mode='replicate')
     x = sum(w * x[..., i : i + width] for i, w in enumerate(BLUR))  # type: ignore[assignment]
     return sum(w * x[..., i : i + height, :] for i, w in enumerate(BLUR))  # type: ignore[return-value]
 
