@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from typing import Protocol
 from typing import runtime_checkable
+from typing import TypeVar
 
+from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.cameras import pose_encoding_from_cameras
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import UInt8Array
+from moe3d_engine.types import WindowCameras
 import numpy as np
 from numpy.typing import NDArray
+
+Feature = TypeVar('Feature')
+LEAST_COMPARED = 2  # views that the graph `reconstruct` of a sweeping network takes
+HINT_STRIDE = 4  # pixels of the input per cell of a hint
+_CAMERA_SHAPES = {'intrinsics': (3, 3), 'cam_from_world': (4, 4), 'trust': ()}
+CAMERA_INPUTS = (*_CAMERA_SHAPES, 'hint')  # of the graph `reconstruct` of a sweeping network
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,8 @@ class NetworkSpec:
     max_views : most views that one call may hold.
     metric : whether depth and translations are in metres.
     confidence_tau : relative tolerance that `boundary_confidence` speaks of.
+    sweeps : whether it compares views along the rays of given cameras. Else it estimates the
+        cameras, and its depth follows from all views together.
     """
 
     name: str
@@ -36,11 +50,12 @@ class NetworkSpec:
     max_views: int
     metric: bool
     confidence_tau: float
+    sweeps: bool = False
 
 
 class Backend(Protocol):
     """
-    Runs the two graphs of the network. One thread owns a backend; it is not thread-safe.
+    Runs the graphs of the network. One thread owns a backend; it is not thread-safe.
 
     `encode` computes what depends on one image alone, so that a sliding window computes it once
     per view. Its result is opaque (a device buffer, a tensor, an array) and belongs to the
@@ -61,7 +76,12 @@ class Backend(Protocol):
         """
         ...
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """
         Reconstruct a window from its views' features, oldest first.
 
@@ -69,6 +89,26 @@ class Backend(Protocol):
         ----------
         features : V objects from `encode`.
         publish : indices of the views whose depth is wanted.
+        cameras : for a network that sweeps; the pose encoding of the outputs is then theirs.
+            None: nothing is known of them, each depth is that of a view alone, and the pose
+            encoding is that of `estimate_cameras`.
+
+        Raises
+        ------
+        ShapeError
+            If the window or the published views are none, the cameras are not those of the
+            window, or the network does not sweep.
+        """
+        ...
+
+    def estimate_cameras(self, features: Sequence[object]) -> Float32Array:
+        """
+        Return the pose encoding (V, 9) of a window, see RawOutputs.
+
+        Raises
+        ------
+        BackendError
+            If the network does not sweep: `reconstruct` estimates the cameras then.
         """
         ...
 
@@ -104,11 +144,114 @@ def views_of(outputs: Mapping[str, NDArray[Any]], num_views: int) -> list[object
 
 
 def window_inputs(
-    features: Sequence[Mapping[str, NDArray[Any]]], publish: Sequence[int]
+    features: Sequence[Mapping[str, NDArray[Any]]],
+    publish: Sequence[int],
+    spec: NetworkSpec,
+    cameras: WindowCameras | None = None,
 ) -> dict[str, NDArray[Any]]:
-    """Return the inputs of the graph `reconstruct` from `views_of` and the published indices."""
-    inputs = {name: np.stack([view[name] for view in features]) for name in features[0]}
-    return inputs | {'publish': np.array(publish, np.int64)}
+    """
+    Return the inputs of the graph `reconstruct`; a graph may need only some of the features.
+
+    Parameters
+    ----------
+    features : of `views_of`.
+    publish, cameras : see `Backend.reconstruct`.
+    """
+    views = compared(features, spec)
+    inputs = stacked(views) | {'publish': np.array(publish, np.int64)}
+    return inputs | camera_inputs(spec, len(features), len(publish), cameras)
+
+
+def stacked(features: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Return the features of a window by name, (V, ...) each."""
+    return {name: np.stack([view[name] for view in features]) for name in features[0]}
+
+
+def compared(features: Sequence[Feature], spec: NetworkSpec) -> list[Feature]:
+    """Return the views of a window; a sweeping network gets a single one twice."""
+    views = list(features)
+    return views * LEAST_COMPARED if spec.sweeps and len(views) < LEAST_COMPARED else views
+
+
+def camera_inputs(
+    spec: NetworkSpec, num_views: int, num_published: int, cameras: WindowCameras | None
+) -> dict[str, Float32Array]:
+    """
+    Return what the graph `reconstruct` of a sweeping network is told of `compared` views.
+
+    Views without a camera stand where the world is, and are not trusted.
+
+    Raises
+    ------
+    ShapeError
+        If the cameras are not those of the window, or the network does not sweep.
+    """
+    if not spec.sweeps:
+        if cameras is not None:
+            raise ShapeError(f'{spec.name} does not compare views by cameras; give it none.')
+        return {}
+    height, width = spec.input_hw
+    most = max(num_views, LEAST_COMPARED)
+    lens = np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1]], np.float32)
+    inputs = {
+        'intrinsics': np.tile(lens, (most, 1, 1)),
+        'cam_from_world': np.tile(np.eye(4, dtype=np.float32), (most, 1, 1)),
+        'trust': np.zeros(most, np.float32),
+    }
+    hint_shape = (num_published, 2, height // HINT_STRIDE, width // HINT_STRIDE)
+    hint = np.zeros(hint_shape, np.float32)
+    if cameras is not None:
+        for name, rest in _CAMERA_SHAPES.items():
+            _check_shape(name, getattr(cameras, name), (num_views, *rest), spec)
+            inputs[name][:num_views] = getattr(cameras, name)
+        if cameras.hint is not None:
+            _check_shape('hint', cameras.hint, hint_shape, spec)
+            hint[:] = cameras.hint
+    return inputs | {'hint': hint}
+
+
+def _check_shape(
+    name: str, values: NDArray[Any], shape: tuple[int, ...], spec: NetworkSpec
+) -> None:
+    """Raise ShapeError unless a part of cameras has the shape of the window."""
+    if values.shape != shape:
+        raise ShapeError(
+            f'{name} of the cameras has the shape {values.shape}; {spec.name} expects {shape} for '
+            'this window.'
+        )
+
+
+def raw_outputs(
+    outputs: Mapping[str, Float32Array],
+    spec: NetworkSpec,
+    cameras: WindowCameras | None,
+    estimate: Callable[[], Float32Array],
+) -> RawOutputs:
+    """
+    Return the outputs of the graph `reconstruct` with the poses that belong to them.
+
+    Parameters
+    ----------
+    outputs : by name, copies that the caller may have.
+    cameras : see `Backend.reconstruct`.
+    estimate : `Backend.estimate_cameras` of the window, called where nobody else knows.
+    """
+    if not spec.sweeps:
+        poses = outputs['pose_encoding']
+    else:
+        poses = estimate() if cameras is None else encode_cameras(cameras, spec.input_hw)
+    return RawOutputs(
+        **{name: outputs[name] for name in RawOutputs._fields if name != 'pose_encoding'},
+        pose_encoding=poses,
+    )
+
+
+def encode_cameras(cameras: WindowCameras, input_hw: tuple[int, int]) -> Float32Array:
+    """Return the pose encoding (V, 9) of cameras; the world is the first of them."""
+    cam_from_world = np.asarray(cameras.cam_from_world, np.float64)
+    cam_from_first = cam_from_world @ invert_rigid(cam_from_world[0])
+    intrinsics = np.asarray(cameras.intrinsics, np.float64)
+    return pose_encoding_from_cameras(cam_from_first, intrinsics, input_hw).astype(np.float32)
 
 
 def check_images(images: Float32Array, spec: NetworkSpec) -> None:
@@ -144,4 +287,20 @@ def check_window(num_views: int, publish: Sequence[int], spec: NetworkSpec) -> N
     if not publish or min(publish) < 0 or max(publish) >= num_views:
         raise ShapeError(
             f'Published views must be indices from 0 to {num_views - 1}; got {list(publish)}.'
+        )
+
+
+def check_sweeps(spec: NetworkSpec) -> None:
+    """
+    Raise BackendError unless `Backend.estimate_cameras` is a call of its own.
+
+    Raises
+    ------
+    BackendError
+        If the network does not sweep.
+    """
+    if not spec.sweeps:
+        raise BackendError(
+            f'{spec.name} estimates cameras together with depth; read the pose encoding of '
+            '`reconstruct`.'
         )

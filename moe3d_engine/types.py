@@ -123,6 +123,26 @@ class View:
             )
 
 
+class WindowCameras(NamedTuple):
+    """
+    The cameras of a window of `V` views, as a network compares them, in its pixels and its unit.
+
+    Parameters
+    ----------
+    intrinsics : (V, 3, 3) in pixels of the network's input, pixel centres at integers.
+    cam_from_world : (V, 4, 4), of any world.
+    trust : (V,) in [0, 1], how far a pose is to be relied on: 1 / (1 + e^2), where e is the
+        deviation in pixels that the pose's own covers at the scene's depth; 0 = there is no pose.
+    hint : (P, 2, H / 4, W / 4) for the published views, log depth by earlier views and how sure
+        it is, in [0, 1]; None = there is none.
+    """
+
+    intrinsics: Float32Array | Float64Array
+    cam_from_world: Float32Array | Float64Array
+    trust: Float32Array | Float64Array
+    hint: Float32Array | None = None
+
+
 class RawOutputs(NamedTuple):
     """
     What a backend returns: the network's outputs as numpy arrays that the caller owns.

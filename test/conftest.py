@@ -19,6 +19,7 @@ from moe3d_engine.backend import check_images
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
 
@@ -137,7 +138,12 @@ class FakeBackend:
         self.num_encoded += len(images)
         return list(images)
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Read depth, agreement and confidence off the published images."""
         unit = self.units[min(len(self.decoded), len(self.units) - 1)]
         self.decoded.append(tuple(publish))
@@ -149,6 +155,10 @@ class FakeBackend:
         depth = unit * (1.0 + 4.0 * images[:, 0])
         agreement, confidence = images[:, 1].copy(), images[:, 2].copy()
         return RawOutputs(depth, confidence, agreement, pose_encoding, np.ones_like(depth))
+
+    def estimate_cameras(self, features: Sequence[object]) -> Float32Array:
+        """Refuse: the cameras come with depth."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Count the calls."""

@@ -18,7 +18,9 @@ from moe3d_engine.errors import CheckpointError
 from moe3d_engine.errors import ConfigError
 
 SHIPPED_FOLDER = Path(__file__).parent
-GRAPHS = ('image_encoder', 'reconstruct')
+ENCODER, DECODER = 'image_encoder', 'reconstruct'
+GRAPHS = (ENCODER, DECODER)  # of every network
+CAMERAS = 'cameras'  # one more, of a network that sweeps
 FILE_ROLES = ('weights', *GRAPHS)
 _BLOCK_BYTES = 1 << 20
 _CONFIG_NUMBERS = ('agree_tau', 'confidence_tau', 'gate_temperature')
@@ -64,10 +66,10 @@ class WeightsCard:
     metric : whether depth and translations are in metres.
     config : every field of the network's ModelConfig, with the likelihood, both tolerances and
         the temperature of the gate.
-    files : the file of each role: `weights` (safetensors, 16 bit), and the two ONNX graphs
-        `image_encoder` and `reconstruct`. Further precisions of a graph have roles such as
-        `reconstruct.fp16`; weights beside a graph of more than 2 GB, `reconstruct.data`; what the
-        network computes for a small window, `reference`.
+    files : the file of each role: `weights` (safetensors, 16 bit), and the ONNX graphs
+        `image_encoder`, `reconstruct` and, if the network sweeps, `cameras`. Further precisions of
+        a graph have roles such as `reconstruct.fp16`; weights beside a graph of more than 2 GB,
+        `reconstruct.data`; what the network computes for a small window, `reference`.
     training : how the weights came about: command, seed, data, held-out figures.
     licence : SPDX identifier of the weights' licence.
     folder : where the files lie; not part of the JSON.
@@ -90,13 +92,19 @@ class WeightsCard:
 
     def __post_init__(self) -> None:
         """Check that nothing is missing."""
-        missing = [f'files.{role}' for role in FILE_ROLES if role not in self.files]
+        roles = dict.fromkeys((*FILE_ROLES, *self.graphs))
+        missing = [f'files.{role}' for role in roles if role not in self.files]
         missing += [f'config.{key}' for key in _CONFIG_KEYS if key not in self.config]
         if missing:
             raise CheckpointError(
                 f'The card of {self.name} lacks {", ".join(missing)}. Export the weights again '
                 'with `moe3d export`.'
             )
+
+    @property
+    def graphs(self) -> tuple[str, ...]:
+        """Return the roles of the graphs, in the order in which they first run."""
+        return (ENCODER, CAMERAS, DECODER) if self.config.get('sweep', False) else GRAPHS
 
     @property
     def spec(self) -> NetworkSpec:
@@ -107,6 +115,7 @@ class WeightsCard:
             max_views=self.max_views,
             metric=self.metric,
             confidence_tau=float(self.config['confidence_tau']),
+            sweeps=bool(self.config.get('sweep', False)),
         )
 
     def verified_file(self, role: str) -> Path:
@@ -179,6 +188,8 @@ def _wrong_fields(card: Mapping[str, Any]) -> Iterator[str]:
         if not isinstance(card[field], kind):
             yield f'{field} is {_KIND_NAMES[kind]}; got {card[field]!r:.80}'
             return
+    if type(card['config'].get('sweep', False)) is not bool:
+        yield f'config.sweep is true or false; got {card["config"]["sweep"]!r:.80}'
     for key in _CONFIG_NUMBERS:
         number = card['config'].get(key, 1.0)
         if type(number) not in (int, float) or not 0 < number < 1e9:

@@ -12,9 +12,12 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.assets.card import GRAPHS
+from moe3d_engine.assets.card import CAMERAS
 from moe3d_engine.backend import check_images
+from moe3d_engine.backend import check_sweeps
 from moe3d_engine.backend import check_window
+from moe3d_engine.backend import raw_outputs
+from moe3d_engine.backend import stacked
 from moe3d_engine.backend import views_of
 from moe3d_engine.backend import window_inputs
 from moe3d_engine.backends.openvino_cache import kept_graph
@@ -22,6 +25,7 @@ from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 
 if TYPE_CHECKING:
@@ -34,12 +38,12 @@ X86 = ('x86_64', 'AMD64')
 
 class OpenVinoBackend:
     """
-    The two ONNX graphs, compiled for this CPU; features are numpy arrays by name.
+    The ONNX graphs, compiled for this CPU; features are numpy arrays by name.
 
     Parameters
     ----------
     card : the weights.
-    image_encoder, reconstruct : infer requests of the compiled graphs; used by one thread.
+    requests : infer requests of the compiled graphs by role; used by one thread.
     precision : of the arithmetic, `f32` or `bf16`.
     """
 
@@ -48,15 +52,15 @@ class OpenVinoBackend:
     def __init__(
         self,
         card: WeightsCard,
-        image_encoder: InferRequest,
-        reconstruct: InferRequest,
+        requests: Mapping[str, InferRequest],
         precision: str = 'f32',
     ) -> None:
         self.spec = card.spec
         self.precision = precision
-        self._requests: dict[str, InferRequest] = {
-            'image_encoder': image_encoder,
-            'reconstruct': reconstruct,
+        self._requests = dict(requests)
+        self._inputs = {
+            role: {port.any_name for port in request.model_inputs}
+            for role, request in requests.items()
         }
 
     def encode(self, images: Float32Array) -> list[object]:
@@ -65,24 +69,37 @@ class OpenVinoBackend:
         outputs = self._infer('image_encoder', {'images': np.ascontiguousarray(images)})
         return views_of(outputs, len(images))
 
-    def reconstruct(self, features: Sequence[Any], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[Any],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Return depth of the published views and all poses; see `Backend.reconstruct`."""
         check_window(len(features), publish, self.spec)
-        outputs = self._infer('reconstruct', window_inputs(features, publish))
-        return RawOutputs(*(outputs[name] for name in RawOutputs._fields))
+        inputs = window_inputs(features, publish, self.spec, cameras)
+        outputs = self._infer('reconstruct', inputs)
+        return raw_outputs(outputs, self.spec, cameras, lambda: self.estimate_cameras(features))
+
+    def estimate_cameras(self, features: Sequence[Any]) -> Float32Array:
+        """Return the poses of a window; see `Backend.estimate_cameras`."""
+        check_sweeps(self.spec)
+        check_window(len(features), [0], self.spec)
+        return self._infer(CAMERAS, stacked(features))['pose_encoding']
 
     def close(self) -> None:
         """Release the compiled graphs; a second call does nothing."""
         self._requests.clear()
 
     def _infer(self, graph: str, inputs: dict[str, Any]) -> dict[str, Float32Array]:
-        """Run a graph and return copies of its outputs by name."""
+        """Run a graph on the inputs that it takes; return copies of its outputs by name."""
         if graph not in self._requests:
             raise BackendError(
                 f'The openvino backend of {self.spec.name} is closed; open another one.'
             )
+        needed = {name: inputs[name] for name in self._inputs[graph]}
         try:
-            outputs = self._requests[graph].infer(inputs, share_inputs=True, share_outputs=False)
+            outputs = self._requests[graph].infer(needed, share_inputs=True, share_outputs=False)
         except RuntimeError as error:
             raise BackendError(f'OpenVINO failed in the graph {graph}: {error}') from error
         return {port.any_name: values for port, values in outputs.items()}
@@ -101,7 +118,7 @@ def open_openvino(
     keep: bool = True,
 ) -> OpenVinoBackend:
     """
-    Compile both graphs of a card for this CPU, or load what an earlier run has compiled.
+    Compile the graphs of a card for this CPU, or load what an earlier run has compiled.
 
     Compiled graphs are kept in `openvino/` of `assets.cache.cache_folder`. OpenVINO's own key
     knows neither precision nor threads (2026.4: a graph kept in f32 and opened in bf16 gives NaN
@@ -149,8 +166,8 @@ def open_openvino(
         settings['INFERENCE_NUM_THREADS'] = threads
     _LOGGER.info('OpenVINO computes %s in %s.', card.name, precision)
     machine = [openvino.__version__, core.get_property('CPU', 'FULL_DEVICE_NAME'), *capabilities]
-    requests = []
-    for graph in GRAPHS:
+    requests = {}
+    for graph in card.graphs:
         path = card.verified_file(graph)
         key = _cache_key(card.files[graph].sha256, settings, machine) if keep else None
         with kept_graph(key) as kept:
@@ -158,8 +175,8 @@ def open_openvino(
                 compiled = core.compile_model(path, 'CPU', settings | kept)
             except RuntimeError as error:
                 raise BackendError(f'OpenVINO cannot compile {path}: {error}') from error
-        requests.append(compiled.create_infer_request())
-    return OpenVinoBackend(card, requests[0], requests[1], precision)
+        requests[graph] = compiled.create_infer_request()
+    return OpenVinoBackend(card, requests, precision)
 
 
 def _cache_key(sha256: str, settings: Mapping[str, Any], machine: Sequence[str]) -> str:

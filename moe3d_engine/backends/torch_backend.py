@@ -7,14 +7,20 @@ from typing import Any
 from typing import TYPE_CHECKING
 
 from moe3d_engine.assets import WeightsCard
+from moe3d_engine.backend import camera_inputs
 from moe3d_engine.backend import check_images
+from moe3d_engine.backend import check_sweeps
 from moe3d_engine.backend import check_window
+from moe3d_engine.backend import compared
+from moe3d_engine.backend import raw_outputs
 from moe3d_engine.errors import BackendError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 
 if TYPE_CHECKING:
     from moe3d_engine.model import Moe3dNet
+    from torch import Tensor
 
 
 class TorchBackend:
@@ -46,18 +52,45 @@ class TorchBackend:
             for view in range(len(images))
         ]
 
-    def reconstruct(self, features: Sequence[Any], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[Any],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Return depth of the published views and all poses; see `Backend.reconstruct`."""
+        from moe3d_engine.model.sweep.geometry import Cameras
         import torch
 
         network = self._open_network()
         check_window(len(features), publish, self.spec)
+        told = camera_inputs(self.spec, len(features), len(publish), cameras)
+        batch = {name: torch.from_numpy(values)[None] for name, values in told.items()}
+        hint = batch.pop('hint', None)
         with torch.inference_mode():
-            window = {
-                name: torch.stack([view[name] for view in features])[None] for name in features[0]
-            }
-            outputs = network.reconstruct(window, torch.tensor(publish))
-        return RawOutputs(*(getattr(outputs, name)[0].numpy() for name in RawOutputs._fields))
+            outputs = network.reconstruct(
+                _window(compared(features, self.spec)),
+                torch.tensor(publish),
+                Cameras(**batch) if batch else None,
+                hint,
+            )
+        found = {
+            name: getattr(outputs, name)[0].numpy()
+            for name in RawOutputs._fields
+            if getattr(outputs, name) is not None
+        }
+        return raw_outputs(found, self.spec, cameras, lambda: self.estimate_cameras(features))
+
+    def estimate_cameras(self, features: Sequence[Any]) -> Float32Array:
+        """Return the poses of a window; see `Backend.estimate_cameras`."""
+        import torch
+
+        network = self._open_network()
+        check_sweeps(self.spec)
+        check_window(len(features), [0], self.spec)
+        with torch.inference_mode():
+            poses: Float32Array = network.estimate_cameras(_window(features))[0][0].numpy()
+        return poses
 
     def close(self) -> None:
         """Release the network; a second call does nothing."""
@@ -70,6 +103,13 @@ class TorchBackend:
                 f'The torch backend of {self.spec.name} is closed; open another one.'
             )
         return self._network
+
+
+def _window(features: Sequence[Any]) -> dict[str, Tensor]:
+    """Return the features of a window by name, (1, V, ...) each."""
+    import torch
+
+    return {name: torch.stack([view[name] for view in features])[None] for name in features[0]}
 
 
 def open_torch(card: WeightsCard, *, threads: int | None = None) -> TorchBackend:

@@ -184,7 +184,8 @@ def compare_with_reference(backend: Backend) -> str:
             f'The weights {WEIGHTS} carry no reference. Reinstall the package, or export them '
             'again.'
         )
-    figures = compare(reference.outputs, run_window(backend, reference.images))
+    found = run_window(backend, reference.images, reference.cameras)
+    figures = compare(reference.outputs, found)
     # Plans have been compared with a reference of their own while they were opened.
     exact = getattr(backend, 'precision', 'f32') == 'f32' and backend.name != 'tensorrt'
     wrong = above_limits(figures, 'fp32' if exact else 'bf16')

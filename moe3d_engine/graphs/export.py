@@ -1,4 +1,4 @@
-"""From a network to a set of weights: three files that agree with each other, and their card."""
+"""From a network to a set of weights: files that agree with each other, and their card."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from moe3d_engine.graphs.onnx_export import export_onnx
 from moe3d_engine.graphs.parity import check_outputs
 from moe3d_engine.graphs.parity import OutputError
 from moe3d_engine.graphs.parity import PRECISIONS
+from moe3d_engine.graphs.parity import run_window
+from moe3d_engine.graphs.parity import sideways_cameras
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.graphs.precision import convert_graph
 from moe3d_engine.graphs.precision import KINDS
@@ -34,8 +36,11 @@ from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import load_weights
 from moe3d_engine.model.checkpoint import save_weights
+from moe3d_engine.model.sweep.geometry import Cameras
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
+import numpy as np
 import torch
 
 PARITY_VIEWS = 2
@@ -60,10 +65,11 @@ def export_weights(
     licence: str = 'Apache-2.0',
     precisions: Sequence[str] = ('fp32',),
     images: Float32Array | None = None,
+    cameras: WindowCameras | None = None,
     calibration: Float32Array | None = None,
 ) -> Exported:
     """
-    Write weights in 16 bits, both ONNX graphs of these rounded weights, a reference, and the card.
+    Write weights in 16 bits, the ONNX graphs of these rounded weights, a reference, and the card.
 
     All files get their places at the end, the card last, and only if every precision agrees with
     torch on one window: after an error, or Ctrl-C, nothing of them is left.
@@ -76,6 +82,7 @@ def export_weights(
     precisions : of the graphs; those in float32 are always written.
     images : (V, 3, input_hw) float32 in [0, 1], the window that is compared; None = flat
         rectangles, which a network has never seen.
+    cameras : of these images, for a network that sweeps; None = they go to the right.
     calibration : (N, 3, input_hw) float32 images in [0, 1], views of a scene in order; for `int8`
         and `fp8`.
 
@@ -98,9 +105,11 @@ def export_weights(
         save_weights(network, weights, dtype=torch.float16)
         del network  # where the caller does not need it, either, this is memory for OpenVINO
         small = textured_images(min(REFERENCE_VIEWS, max_views), input_hw)
-        (expected, outputs), graphs = _trace_rounded(weights, (images, small), name)
+        windows = [_Window(images, cameras), _Window(small, None)]
+        windows = [window.for_network(config.sweep) for window in windows]
+        (expected, outputs), graphs = _trace_rounded(weights, windows, name)
         paths = {'weights': weights, **graphs, REFERENCE_ROLE: new / f'{name}.reference.npz'}
-        save_reference(paths[REFERENCE_ROLE], Reference(small, outputs))
+        save_reference(paths[REFERENCE_ROLE], Reference(*windows[1], outputs))
         paths |= _narrow_graphs(graphs, narrow, calibration, max_views)
         paths |= {f'{r}.data': data_file(p) for r, p in paths.items() if data_file(p).is_file()}
         card = WeightsCard(
@@ -115,7 +124,7 @@ def export_weights(
             folder=new,
         )
         parity = {
-            precision: _check_precision(card, precision, images, expected)
+            precision: _check_precision(card, precision, windows[0], expected)
             for precision in ('fp32', *(p for p in narrow if p != 'fp32'))
         }
         card.write()
@@ -172,34 +181,53 @@ def _narrow_graphs(
     return paths
 
 
+class _Window(NamedTuple):
+    """Images (V, 3, H, W), and the cameras that a network which sweeps is given."""
+
+    images: Float32Array
+    cameras: WindowCameras | None
+
+    def for_network(self, sweeps: bool) -> _Window:
+        """Return the window without cameras, or with some where the network wants them."""
+        num_views, _, height, width = self.images.shape
+        cameras = self.cameras or sideways_cameras(num_views, (height, width))
+        return _Window(self.images, cameras if sweeps else None)
+
+
 def _trace_rounded(
-    weights: Path, windows: Sequence[Float32Array], name: str
+    weights: Path, windows: Sequence[_Window], name: str
 ) -> tuple[list[RawOutputs], dict[str, Path]]:
     """Return what torch makes of windows with the written weights, and the graphs by role."""
     network = load_weights(weights).eval()
-    expected = [_run_network(network, images) for images in windows]
-    height, width = windows[0].shape[2:]
+    expected = [_run_network(network, window) for window in windows]
+    height, width = windows[0].images.shape[2:]
     graphs = export_onnx(network, (height, width), weights.parent, name)
     for parameter in network.parameters():  # the exporter keeps references to all of them
         parameter.data = torch.empty(0)
     return expected, graphs
 
 
-def _run_network(network: Moe3dNet, images: Float32Array) -> RawOutputs:
-    """Return the network's outputs for one window as arrays."""
+def _run_network(network: Moe3dNet, window: _Window) -> RawOutputs:
+    """Return the network's outputs for one window as arrays; see `run_window`."""
+    images, cameras = torch.from_numpy(window.images), None
+    if window.cameras is not None:
+        given = (np.asarray(x, np.float32) for x in window.cameras if x is not None)
+        cameras = Cameras(*(torch.from_numpy(values) for values in given))
     with torch.inference_mode():
-        outputs = network(torch.from_numpy(images))
+        outputs = network(images, cameras=cameras)
+        if cameras is not None:
+            window_of_one = {k: x[None] for k, x in network.encode_images(images).items()}
+            poses = network.estimate_cameras(window_of_one)[0][0]
+            outputs = outputs._replace(pose_encoding=poses)
     return RawOutputs(*(getattr(outputs, field).numpy() for field in RawOutputs._fields))
 
 
 def _check_precision(
-    card: WeightsCard, precision: str, images: Float32Array, expected: RawOutputs
+    card: WeightsCard, precision: str, window: _Window, expected: RawOutputs
 ) -> dict[str, OutputError]:
     """Run the graphs of a precision, one open at a time, and compare them with torch."""
-    backend = RoundedBackend(card, precision)
-    features = backend.encode(images)
-    backend.release('image_encoder')
-    found = backend.reconstruct(features, range(len(images)))
+    backend = RoundedBackend(card, precision, one_at_a_time=True)
+    found = run_window(backend, *window)
     backend.close()
     backend.check_range()
     return check_outputs(expected, found, precision, f'OpenVINO on {card.name}')

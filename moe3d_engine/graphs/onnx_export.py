@@ -1,15 +1,17 @@
-"""From a network to two ONNX graphs: one per image, one for a window of views."""
+"""From a network to its ONNX graphs: one per image, the others for a window of views."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 import warnings
 
 from moe3d_engine.errors import EngineError
 from moe3d_engine.graphs.graph_file import write_graph
 from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model.sweep.geometry import Cameras
 import numpy as np
 import onnx_ir as ir
 import torch
@@ -17,7 +19,11 @@ from torch import nn
 from torch import Tensor
 
 OPSET = 20
-OUTPUTS = ('depth', 'boundary_confidence', 'agreement', 'depth_confidence', 'pose_encoding')
+MAPS = ('depth', 'boundary_confidence', 'agreement', 'depth_confidence')
+OUTPUTS = (*MAPS, 'pose_encoding')
+CAMERAS = ('intrinsics', 'cam_from_world', 'trust')
+_PUBLISHED = {'publish', 'hint', *MAPS}
+_MOST = 64  # views
 _LARGE = 1024  # values; smaller weights are not worth a cast
 
 
@@ -47,14 +53,61 @@ class WindowDecoder(nn.Module):
         return {name: getattr(outputs, name)[0] for name in OUTPUTS}
 
 
+class CameraEstimator(nn.Module):
+    """The graph `cameras` of a sweeping network: features of V views to pose encodings."""
+
+    def __init__(self, network: Moe3dNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        """Add and remove the batch axis around the network."""
+        window = {name: values[None] for name, values in features.items()}
+        return self.network.estimate_cameras(window)[0][0]
+
+
+class SweepDecoder(nn.Module):
+    """The graph `reconstruct` of a sweeping network: features and cameras of V views to maps."""
+
+    def __init__(self, network: Moe3dNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        features: dict[str, Tensor],
+        publish: Tensor,
+        intrinsics: Tensor,
+        cam_from_world: Tensor,
+        trust: Tensor,
+        hint: Tensor,
+    ) -> dict[str, Tensor]:
+        """Add and remove the batch axis around the network."""
+        window = {name: values[None] for name, values in features.items()}
+        cameras = Cameras(intrinsics[None], cam_from_world[None], trust[None])
+        outputs = self.network.reconstruct(window, publish, cameras, hint[None])
+        return {name: getattr(outputs, name)[0] for name in MAPS}
+
+
+class _Call(NamedTuple):
+    """What the exporter is told of a graph."""
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    dynamic_shapes: tuple[Any, ...]
+    input_names: list[str]
+    output_names: list[str]
+
+
 def export_onnx(
     network: Moe3dNet, input_hw: tuple[int, int], folder: Path, name: str
 ) -> dict[str, Path]:
     """
-    Write `<name>.image_encoder.onnx` and `<name>.reconstruct.onnx`.
+    Write `<name>.<role>.onnx` for `image_encoder`, `reconstruct` and, if it sweeps, `cameras`.
 
     The number of views `num_views` and of published views `num_published` stay dynamic, height
-    and width are fixed. Arithmetic is float32; large weights that float16 holds exactly are
+    and width are fixed; a sweep needs two views or more. Of the features each graph takes those
+    that it needs. Arithmetic is float32; large weights that float16 holds exactly are
     stored so. Weights of more than 2 GB lie beside their graph, in `<graph>.data`. The same
     network gives the same bytes.
 
@@ -75,31 +128,89 @@ def export_onnx(
         If the exporter froze a dynamic axis.
     """
     network.bake_positions(input_hw)
-    images = torch.rand(3, 3, *input_hw, generator=torch.Generator().manual_seed(0))
-    num_views = torch.export.Dim('num_views', min=1, max=64)
-    num_published = torch.export.Dim('num_published', min=1, max=64)
-    with torch.no_grad():
-        features = network.eval().encode_images(images)
-    calls = {
-        'image_encoder': (
-            ImageEncoder(network), (images,), ({0: num_views},), ['images'], list(features)
-        ),
-        'reconstruct': (
-            WindowDecoder(network),
-            (features, torch.tensor([0, 2])),
-            ({key: {0: num_views} for key in features}, {0: num_published}),
-            [*features, 'publish'],
-            list(OUTPUTS),
-        ),
-    }  # fmt: skip
+    network.eval()
+    calls = _sweep_calls(network, input_hw) if network.config.sweep else _calls(network, input_hw)
     paths = {}
     for role, call in calls.items():
         model = _trace(*call)
+        _drop_unused_inputs(model.graph)
         check_dynamic_axes(model.graph, role)
         store_half(model.graph)
         paths[role] = folder / f'{name}.{role}.onnx'
         write_graph(model, paths[role])
     return paths
+
+
+def _calls(network: Moe3dNet, input_hw: tuple[int, int]) -> dict[str, _Call]:
+    """Return the graphs of a network that looks at all views together, by role."""
+    encoder, features = _encoder_call(network, input_hw, num_views=3)
+    num_views, num_published = _axis('num_views'), _axis('num_published')
+    decoder = _Call(
+        WindowDecoder(network),
+        (features, torch.tensor([0, 2])),
+        (_all(features, num_views), {0: num_published}),
+        [*features, 'publish'],
+        list(OUTPUTS),
+    )
+    return {'image_encoder': encoder, 'reconstruct': decoder}
+
+
+def _sweep_calls(network: Moe3dNet, input_hw: tuple[int, int]) -> dict[str, _Call]:
+    """
+    Return the graphs of a network that compares views by their cameras, by role.
+
+    Numbers that happen to be equal would become one: so the views, the others and the published
+    ones are 5, 4 and 3.
+    """
+    encoder, features = _encoder_call(network, input_hw, num_views=5)
+    publish = torch.tensor([0, 2, 4])
+    cameras = (torch.eye(3).repeat(5, 1, 1), torch.eye(4).repeat(5, 1, 1), torch.ones(5))
+    hint = torch.zeros(3, 2, input_hw[0] // 4, input_hw[1] // 4)
+    estimator = _Call(
+        CameraEstimator(network),
+        (features, {}),  # a dictionary in the last place holds arguments by name
+        (_all(features, _axis('num_views')),),
+        list(features),
+        ['pose_encoding'],
+    )
+    num_views, num_published = _axis('num_views', 2), _axis('num_published')
+    views = ({0: num_views},) * len(cameras)
+    decoder = _Call(
+        SweepDecoder(network),
+        (features, publish, *cameras, hint),
+        (_all(features, num_views), {0: num_published}, *views, {0: num_published}),
+        [*features, 'publish', *CAMERAS, 'hint'],
+        list(MAPS),
+    )
+    return {'image_encoder': encoder, 'cameras': estimator, 'reconstruct': decoder}
+
+
+def _encoder_call(
+    network: Moe3dNet, input_hw: tuple[int, int], num_views: int
+) -> tuple[_Call, dict[str, Tensor]]:
+    """Return the graph `image_encoder` and the features of some noise."""
+    images = torch.rand(num_views, 3, *input_hw, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        features = network.encode_images(images)
+    axes = ({0: _axis('num_views')},)
+    return _Call(ImageEncoder(network), (images,), axes, ['images'], list(features)), features
+
+
+def _axis(name: str, least: int = 1) -> Any:  # noqa: ANN401 (torch has no type for it)
+    """Return an axis that stays dynamic."""
+    return torch.export.Dim(name, min=least, max=_MOST)
+
+
+def _all(features: dict[str, Tensor], axis: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what is said of the axes of all features: the first is dynamic."""
+    return {name: {0: axis} for name in features}
+
+
+def _drop_unused_inputs(graph: ir.Graph) -> None:
+    """Remove features that a graph does not need."""
+    for value in tuple(graph.inputs):
+        if not value.uses():
+            graph.inputs.remove(value)
 
 
 def _trace(
@@ -143,9 +254,8 @@ def check_dynamic_axes(graph: ir.Graph, role: str) -> None:
     EngineError
         If an axis is frozen or should be.
     """
-    published = {'publish', *OUTPUTS} - {'pose_encoding'}
     for value in (*graph.inputs, *graph.outputs):
-        expected = 'num_published' if value.name in published else 'num_views'
+        expected = 'num_published' if value.name in _PUBLISHED else 'num_views'
         axes = [getattr(axis, 'value', axis) for axis in value.shape or ()]
         if axes[:1] != [expected] or not all(isinstance(axis, int) for axis in axes[1:]):
             raise EngineError(

@@ -10,6 +10,7 @@ from moe3d_engine.backend import Backend
 from moe3d_engine.errors import BackendError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 
 # Largest mean of the relative error of depth, and largest 99th percentile of the error of each
@@ -110,23 +111,38 @@ def compare_outputs(
 
 
 def check_parity(
-    reference: Backend, other: Backend, precision: str, images: Float32Array
+    reference: Backend,
+    other: Backend,
+    precision: str,
+    images: Float32Array,
+    cameras: WindowCameras | None = None,
 ) -> dict[str, OutputError]:
     """
-    Run both backends on the same images and compare their outputs.
+    Run both backends on the same images, see `run_window`, and compare their outputs.
 
     Raises
     ------
     BackendError
         If an output differs by more than its tolerance.
     """
-    expected, found = run_window(reference, images), run_window(other, images)
+    expected, found = (run_window(backend, images, cameras) for backend in (reference, other))
     return check_outputs(expected, found, precision, f'{other.name} of {other.spec.name}')
 
 
-def run_window(backend: Backend, images: Float32Array) -> RawOutputs:
-    """Return the outputs for one window of which all views are published."""
-    return backend.reconstruct(backend.encode(images), range(len(images)))
+def run_window(
+    backend: Backend, images: Float32Array, cameras: WindowCameras | None = None
+) -> RawOutputs:
+    """
+    Return the outputs for one window of which all views are published.
+
+    Of a network that sweeps the poses are those that it estimates, whatever cameras it was given:
+    so the outputs are those of all its graphs.
+    """
+    features = backend.encode(images)
+    outputs = backend.reconstruct(features, range(len(images)), cameras)
+    if cameras is None:
+        return outputs
+    return outputs._replace(pose_encoding=backend.estimate_cameras(features))
 
 
 def check_outputs(
@@ -177,3 +193,18 @@ def textured_images(num_views: int, image_hw: tuple[int, int], seed: int = 0) ->
             images[view, :, top:bottom, columns] = colour
     noise = rng.normal(0, 0.02, images.shape)
     return np.clip(images + noise, 0, 1).astype(np.float32)
+
+
+def sideways_cameras(num_views: int, image_hw: tuple[int, int]) -> WindowCameras:
+    """Return cameras that go to the right, by a pixel a view of what is at a depth of 2."""
+    height, width = image_hw
+    focal_px = float(width)
+    middle = [(width - 1) / 2, (height - 1) / 2]
+    lens = [[focal_px, 0, middle[0]], [0, focal_px, middle[1]], [0, 0, 1]]
+    cam_from_world = np.tile(np.eye(4, dtype=np.float32), (num_views, 1, 1))
+    cam_from_world[:, 0, 3] = -2 / focal_px * np.arange(num_views)
+    return WindowCameras(
+        np.tile(np.array(lens, np.float32), (num_views, 1, 1)),
+        cam_from_world,
+        np.ones(num_views, np.float32),
+    )

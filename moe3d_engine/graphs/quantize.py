@@ -9,17 +9,25 @@ and transposed convolutions and everything that float16 protects stay as they ar
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from typing import NamedTuple
 
 import ml_dtypes
-from moe3d_engine.assets.card import GRAPHS
+from moe3d_engine.assets.card import CAMERAS
+from moe3d_engine.assets.card import DECODER
+from moe3d_engine.assets.card import ENCODER
+from moe3d_engine.backend import NetworkSpec
+from moe3d_engine.backend import stacked
+from moe3d_engine.backend import window_inputs
 from moe3d_engine.graphs.accumulation import MATRIX_PRODUCTS
 from moe3d_engine.graphs.accumulation import widen_products
 from moe3d_engine.graphs.graph_file import add_constant
 from moe3d_engine.graphs.graph_file import read_graph
 from moe3d_engine.graphs.graph_file import write_graph
+from moe3d_engine.graphs.parity import sideways_cameras
 from moe3d_engine.graphs.precision import convert_graph
 from moe3d_engine.graphs.rounding import run_watched
 from moe3d_engine.graphs.rounding import watch_graph
@@ -31,6 +39,7 @@ from numpy.typing import NDArray
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+Feed = Mapping[str, NDArray[Any]]  # inputs of a graph by name
 SMALLEST_SCALE = 2.0**-14  # the smallest normal float16
 
 
@@ -52,7 +61,7 @@ def quantize_graphs(
     graphs: Mapping[str, Path], precision: str, images: Float32Array, window: int
 ) -> dict[str, Path]:
     """
-    Write 8-bit versions of both graphs beside them.
+    Write 8-bit versions of the graphs beside them.
 
     Parameters
     ----------
@@ -60,28 +69,38 @@ def quantize_graphs(
     precision : `int8` or `fp8`.
     images : (N, 3, H, W) float32 in [0, 1], to measure activations on.
     window : views of one call of `reconstruct`; the images are taken in order, as many at a time.
+        A network that sweeps is given cameras that go to the right.
 
     Returns
     -------
     Path of each graph by its role, such as `reconstruct.int8`.
     """
-    paths = {}
-    feeds: list[dict[str, NDArray[np.generic]]] = [{'images': image[None]} for image in images]
-    for role in GRAPHS:
+    height, width = images.shape[2:]
+    sweeps = CAMERAS in graphs
+    spec = NetworkSpec('calibration', (height, width), window, False, 1.0, sweeps)
+    paths: dict[str, Path] = {}
+
+    def quantized(role: str, feeds: Sequence[Feed]) -> list[dict[str, Float32Array]]:
         source = graphs[role]
-        out = source.with_name(f'{source.stem}.{precision}.onnx')
-        features = _quantize_graph(source, precision, feeds, out)
-        paths[f'{role}.{precision}'] = out
-        feeds = []
-        for start in range(0, len(features), window):
-            views = features[start : start + window]
-            stacked = {name: np.concatenate([v[name] for v in views]) for name in views[0]}
-            feeds.append({**stacked, 'publish': np.arange(len(views))})
+        paths[f'{role}.{precision}'] = source.with_name(f'{source.stem}.{precision}.onnx')
+        return _quantize_graph(source, precision, feeds, paths[f'{role}.{precision}'])
+
+    encoded = quantized(ENCODER, [{'images': image[None]} for image in images])
+    views = [{name: x[0] for name, x in outputs.items()} for outputs in encoded]
+    windows = [views[start : start + window] for start in range(0, len(views), window)]
+    if sweeps:
+        quantized(CAMERAS, [stacked(features) for features in windows])
+    feeds = []
+    for features in windows:
+        count = len(features)
+        cameras = sideways_cameras(count, spec.input_hw) if sweeps else None
+        feeds.append(window_inputs(features, range(count), spec, cameras))
+    quantized(DECODER, feeds)
     return paths
 
 
 def _quantize_graph(
-    source: Path, precision: str, feeds: list[dict[str, NDArray[np.generic]]], out: Path
+    source: Path, precision: str, feeds: Sequence[Feed], out: Path
 ) -> list[dict[str, Float32Array]]:
     """Quantise one graph; return its outputs for the feeds."""
     with TemporaryDirectory() as folder:

@@ -16,9 +16,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from moe3d_engine.assets.card import CAMERAS
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.backend import check_images
+from moe3d_engine.backend import check_sweeps
 from moe3d_engine.backend import check_window
+from moe3d_engine.backend import raw_outputs
+from moe3d_engine.backend import stacked
 from moe3d_engine.backend import views_of
 from moe3d_engine.backend import window_inputs
 from moe3d_engine.errors import BackendError
@@ -29,6 +33,7 @@ from moe3d_engine.graphs.graph_file import write_graph
 from moe3d_engine.graphs.precision import EXACT
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import onnx_ir as ir
 
@@ -112,20 +117,22 @@ class RoundedBackend:
     """
     The graphs of a precision, with their roundings, in OpenVINO's float32.
 
-    A graph is opened when it is first needed, so that large ones can be open one at a time.
+    A graph is opened when it is first needed.
 
     Parameters
     ----------
-    card : the weights; with a file of the role `<graph>.<precision>` for both graphs.
+    card : the weights; with a file of the role `<graph>.<precision>` for each graph.
     precision : such as `fp16`; `fp32` are the graphs as they are.
+    one_at_a_time : whether a graph is released when another one is needed.
     """
 
-    def __init__(self, card: WeightsCard, precision: str) -> None:
+    def __init__(self, card: WeightsCard, precision: str, *, one_at_a_time: bool = False) -> None:
         self.name = f'the {precision} graph'
         self.spec = card.spec
         self.largest: dict[str, float] = {}
         self._card = card
         self._suffix = '' if precision == 'fp32' else f'.{precision}'
+        self._one_at_a_time = one_at_a_time
         self._requests: dict[str, Any] = {}
 
     def encode(self, images: Float32Array) -> list[object]:
@@ -134,18 +141,26 @@ class RoundedBackend:
         outputs = self._infer('image_encoder', {'images': images})
         return views_of(outputs, len(images))
 
-    def reconstruct(self, features: Sequence[Any], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[Any],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Return depth of the published views and all poses; see `Backend.reconstruct`."""
         check_window(len(features), publish, self.spec)
-        outputs = self._infer('reconstruct', window_inputs(features, publish))
-        return RawOutputs(*(outputs[name] for name in RawOutputs._fields))
+        inputs = window_inputs(features, publish, self.spec, cameras)
+        outputs = self._infer('reconstruct', inputs)
+        return raw_outputs(outputs, self.spec, cameras, lambda: self.estimate_cameras(features))
 
-    def release(self, role: str) -> None:
-        """Free the memory of a graph until it is needed again."""
-        self._requests.pop(role, None)
+    def estimate_cameras(self, features: Sequence[Any]) -> Float32Array:
+        """Return the poses of a window; see `Backend.estimate_cameras`."""
+        check_sweeps(self.spec)
+        check_window(len(features), [0], self.spec)
+        return self._infer(CAMERAS, stacked(features))['pose_encoding']
 
     def close(self) -> None:
-        """Release both graphs."""
+        """Release all graphs."""
         self._requests.clear()
 
     def check_range(self) -> float:
@@ -169,6 +184,8 @@ class RoundedBackend:
     def _infer(self, role: str, inputs: Mapping[str, Any]) -> dict[str, Float32Array]:
         """Run a graph, note the largest numbers, return copies of the named outputs."""
         if role not in self._requests:
+            if self._one_at_a_time:
+                self._requests.clear()
             self._requests[role] = self._open(role)
         outputs, largest = run_watched(self._requests[role], inputs)
         for name, value in largest.items():
@@ -223,8 +240,15 @@ def run_watched(
     request: Any,  # noqa: ANN401 (an InferRequest)
     inputs: Mapping[str, Any],
 ) -> tuple[dict[str, Float32Array], dict[str, float]]:
-    """Run a graph of `watch_graph`; return copies of its outputs, and the largest magnitudes."""
-    results = request.infer(dict(inputs), share_outputs=False)
+    """
+    Run a graph of `watch_graph` on the inputs that it takes.
+
+    Returns
+    -------
+    Copies of its outputs, and the largest magnitudes.
+    """
+    taken = {port.any_name for port in request.model_inputs}
+    results = request.infer({name: inputs[name] for name in taken}, share_outputs=False)
     found = {port.any_name: values for port, values in results.items()}
     outputs = {name: x for name, x in found.items() if not name.startswith(_WATCHED)}
     largest = {n.removeprefix(_WATCHED): float(x) for n, x in found.items() if n not in outputs}

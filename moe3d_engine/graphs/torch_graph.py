@@ -14,7 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from moe3d_engine.assets.card import CAMERAS
 from moe3d_engine.assets.card import WeightsCard
+from moe3d_engine.backend import check_sweeps
+from moe3d_engine.backend import raw_outputs
+from moe3d_engine.backend import stacked
 from moe3d_engine.backend import views_of
 from moe3d_engine.backend import window_inputs
 from moe3d_engine.errors import EngineError
@@ -24,6 +28,7 @@ from moe3d_engine.graphs.torch_operators import OPERATORS
 from moe3d_engine.graphs.torch_operators import Options
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import onnx_ir as ir
 import torch
 from torch import Tensor
@@ -188,7 +193,7 @@ class GraphBackend:
     Parameters
     ----------
     card : the weights.
-    paths : of the two graphs by role.
+    paths : of the graphs by role.
     device, matrices, convolutions : see TorchGraph.
     """
 
@@ -211,13 +216,24 @@ class GraphBackend:
         """Return one dictionary of arrays per view; see `Backend.encode`."""
         return views_of(self._infer('image_encoder', {'images': images}), len(images))
 
-    def reconstruct(self, features: Sequence[Any], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[Any],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Return depth of the published views and all poses; see `Backend.reconstruct`."""
-        outputs = self._infer('reconstruct', window_inputs(features, publish))
-        return RawOutputs(*(outputs[name] for name in RawOutputs._fields))
+        inputs = window_inputs(features, publish, self.spec, cameras)
+        outputs = self._infer('reconstruct', inputs)
+        return raw_outputs(outputs, self.spec, cameras, lambda: self.estimate_cameras(features))
+
+    def estimate_cameras(self, features: Sequence[Any]) -> Float32Array:
+        """Return the poses of a window; see `Backend.estimate_cameras`."""
+        check_sweeps(self.spec)
+        return self._infer(CAMERAS, stacked(features))['pose_encoding']
 
     def close(self) -> None:
-        """Release both graphs."""
+        """Release all graphs."""
         self._graphs = {}
 
     def _infer(self, role: str, inputs: Mapping[str, Any]) -> dict[str, Float32Array]:

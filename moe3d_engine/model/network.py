@@ -195,7 +195,7 @@ class Moe3dNet(nn.Module):
         if publish is None:
             publish = torch.arange(tokens.shape[1], device=tokens.device)
         skips = {k: x.index_select(1, publish) for k, x in features.items() if k != 'tokens'}
-        windows = skips['skip4'].shape[:2] if skips else (len(tokens), len(publish))  # (B, P)
+        windows = (tokens.shape[0], publish.shape[0])  # (B, P); `len` would fix them for export
         flat = {name: x.flatten(0, 1) for name, x in skips.items()}
         pose_encoding = matches = surfaces = None
         if self.sweep is None:

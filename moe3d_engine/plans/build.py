@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 import shutil
@@ -13,10 +15,11 @@ import time
 from typing import Any
 from typing import NamedTuple
 
-from moe3d_engine.assets.card import GRAPHS
+from moe3d_engine.assets.card import DECODER
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.backend import Backend
+from moe3d_engine.backend import LEAST_COMPARED
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import EngineError
 from moe3d_engine.graphs.reference import REFERENCE_VIEWS
@@ -31,7 +34,7 @@ from moe3d_engine.plans.manifest import NOT_RUN
 from moe3d_engine.plans.manifest import plan_request
 from moe3d_engine.plans.manifest import PlanManifest
 from moe3d_engine.plans.manifest import PlanRequest
-from moe3d_engine.plans.manifest import PLANS
+from moe3d_engine.plans.manifest import plans_of
 from moe3d_engine.plans.manifest import PREPROCESS
 from moe3d_engine.plans.manifest import write_manifest
 from moe3d_engine.plans.self_check import check_backend
@@ -115,9 +118,9 @@ def build_plans(
         with new_plans(request, cache) as folder:
             least, _, most = options.compile.views
             write_reference(card, folder, open_float32, min(max(REFERENCE_VIEWS, least), most))
-            for graph in PLANS:
+            for graph in plans_of(card):
                 _compile(trt, card, graph, options, folder, report, cancel)
-            manifest = _manifest(request, folder)
+            manifest = _manifest(request, plans_of(card), folder)
             if open_plans is not None:
                 figures = _self_check(card, folder, manifest, open_plans)
                 changes: dict[str, Any] = {'state': CHECKED, 'self_check': figures}
@@ -164,7 +167,7 @@ def _check_precision(card: WeightsCard, options: BuildOptions) -> None:
         )
     if precision == 'fp32' or precision in CONVERTIBLE:
         return
-    if any(graph_role(card, graph, precision) == graph for graph in GRAPHS):
+    if any(graph_role(card, graph, precision) == graph for graph in card.graphs):
         raise ConfigError(
             f'The weights {card.name} have no graphs in {precision}, which needs images to '
             f'calibrate on. Make them with `moe3d export --precision {precision}`.'
@@ -221,8 +224,11 @@ def _compile(
         if report is not None:
             report(graph, share, phase)
 
-    plan = folder / f'{graph}.plan'
-    compile_graph(trt, source, plan, options.compile, shapes, progress, cancel)
+    plan, compile_options = folder / f'{graph}.plan', options.compile
+    if card.spec.sweeps and graph == DECODER:
+        least, usual, most = (max(views, LEAST_COMPARED) for views in compile_options.views)
+        compile_options = replace(compile_options, views=(least, usual, most))
+    compile_graph(trt, source, plan, compile_options, shapes, progress, cancel)
     shutil.rmtree(converted)
 
 
@@ -243,9 +249,9 @@ def _graph_to_compile(card: WeightsCard, graph: str, options: BuildOptions, out:
     return card.verified_file(role)
 
 
-def _manifest(request: PlanRequest, folder: Path) -> PlanManifest:
+def _manifest(request: PlanRequest, plans: Sequence[str], folder: Path) -> PlanManifest:
     """Return the manifest of plans that were written but not run."""
-    paths = {plan: folder / f'{plan}.plan' for plan in PLANS}
+    paths = {plan: folder / f'{plan}.plan' for plan in plans}
     return PlanManifest(
         **asdict(request),
         plan_sha256={plan: sha256_of(path) for plan, path in paths.items()},

@@ -31,7 +31,7 @@ from moe3d_engine.plans.nvidia_log import ran_out_of_memory
 
 _LOGGER = logging.getLogger(__name__)
 _GIB = 1 << 30
-_SINGLE_INPUTS = ('images', 'publish')  # mostly one view at a time: the newest of a window
+_SINGLE_INPUTS = ('images', 'publish', 'hint')  # mostly one view at a time: the newest of a window
 _MISSING = {
     'tensorrt': (
         'The package tensorrt cannot be imported ({error}). With a desktop or server GPU and a '

@@ -21,7 +21,7 @@ from moe3d_engine.errors import EngineError
 
 FORMAT = 3  # raised whenever the same request gives other plans
 PREPROCESS = 'preprocess'
-PLANS = (PREPROCESS, *GRAPHS)  # the weights' graphs, and what fits camera images to them
+PLANS = (PREPROCESS, *GRAPHS)  # of every network
 MANIFEST_NAME = 'manifest.json'
 RUNTIMES = ('tensorrt', 'tensorrt_rtx')
 CHECKED, NOT_RUN = 'checked', 'built, not run'
@@ -104,7 +104,7 @@ class PlanManifest(PlanRequest):
 
     Parameters
     ----------
-    plan_sha256, plan_bytes : hash and size of each plan, by the names in PLANS.
+    plan_sha256, plan_bytes : hash and size of each plan, by the names of `plans_of`.
     state : `checked`, or `built, not run` where no GPU could run the plans.
     self_check : figures of the numerics check; None if they were not run.
     created_by : the command that built the plans.
@@ -151,6 +151,11 @@ def plan_request(
     )
 
 
+def plans_of(card: WeightsCard) -> tuple[str, ...]:
+    """Return the names of all plans: the weights' graphs, and what fits camera images to them."""
+    return (PREPROCESS, *card.graphs)
+
+
 def graph_role(card: WeightsCard, graph: str, precision: str) -> str:
     """Return the role of the file to compile: of this precision if exported, else float32."""
     return f'{graph}.{precision}' if f'{graph}.{precision}' in card.files else graph
@@ -158,7 +163,7 @@ def graph_role(card: WeightsCard, graph: str, precision: str) -> str:
 
 def source_roles(card: WeightsCard, precision: str) -> list[str]:
     """Return the roles of all files that plans of a precision are compiled from."""
-    roles = [graph_role(card, graph, precision) for graph in GRAPHS]
+    roles = [graph_role(card, graph, precision) for graph in card.graphs]
     return roles + [f'{role}.data' for role in roles if f'{role}.data' in card.files]
 
 
@@ -195,7 +200,7 @@ def read_manifest(folder: Path) -> PlanManifest:
         content['input_hw'] = tuple(map(int, content['input_hw']))
         content['views'] = tuple(map(int, content['views']))
         manifest = PlanManifest(**content)
-        plans = set(PLANS)
+        plans = {*PLANS, *(role.partition('.')[0] for role in content['onnx_sha256'])}
         if not (plans <= manifest.plan_sha256.keys() and plans <= manifest.plan_bytes.keys()):
             raise ValueError('plan_sha256 or plan_bytes lack a plan')
         if len(manifest.views) != 3 or not _TARGETS.fullmatch(manifest.compute_capability):
@@ -210,14 +215,14 @@ def read_manifest(folder: Path) -> PlanManifest:
 
 def verified_plans(folder: Path, manifest: PlanManifest) -> dict[str, Path]:
     """
-    Return the path of each plan, by the names in PLANS, after checking sizes and hashes.
+    Return the path of each plan by its name after checking sizes and hashes.
 
     Raises
     ------
     EngineError
         If a plan is missing, truncated or altered.
     """
-    paths = {plan: folder / f'{plan}.plan' for plan in PLANS}
+    paths = {plan: folder / f'{plan}.plan' for plan in manifest.plan_sha256}
     for plan, path in paths.items():
         mend = f'Build it again: `{manifest.command}`.'
         if not path.is_file():

@@ -19,6 +19,7 @@ from moe3d_engine.backend import Backend
 from moe3d_engine.errors import EngineError
 from moe3d_engine.geometry.depth_edges import boundary_f1
 from moe3d_engine.graphs.parity import run_window
+from moe3d_engine.graphs.parity import sideways_cameras
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.graphs.reference import load_reference
 from moe3d_engine.graphs.reference import Reference
@@ -94,7 +95,8 @@ def write_reference(
     if reference is None or len(reference.images) != num_views:
         backend = open_float32(card)
         images = textured_images(num_views, card.input_hw)
-        reference = Reference(images, run_window(backend, images))
+        cameras = sideways_cameras(num_views, card.input_hw) if card.spec.sweeps else None
+        reference = Reference(images, cameras, run_window(backend, images, cameras))
         backend.close()
     save_reference(path, reference)
     return path
@@ -143,7 +145,9 @@ def check_backend(backend: Backend, reference: Reference, precision: str) -> Che
         If a figure is above its limit or not a number; says what to try.
     """
     runs = [
-        astuple(compare(reference.outputs, run_window(backend, reference.images)))
+        astuple(
+            compare(reference.outputs, run_window(backend, reference.images, reference.cameras))
+        )
         for _ in range(CHECKED_RUNS)
     ]
     figures = CheckFigures(*np.max(runs, axis=0).tolist())  # NaN stays NaN

@@ -13,6 +13,7 @@ from moe3d_engine.session import Session
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
 
@@ -51,8 +52,13 @@ def wrong_network(backend_class: type[Any]) -> type[Any]:
     """Return a backend whose cameras move upwards, and whose depth of its last view is doubled."""
 
     class WrongNetwork(backend_class):  # type: ignore[misc]
-        def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
-            raw: RawOutputs = super().reconstruct(features, publish)
+        def reconstruct(
+            self,
+            features: Sequence[object],
+            publish: Sequence[int],
+            cameras: WindowCameras | None = None,
+        ) -> RawOutputs:
+            raw: RawOutputs = super().reconstruct(features, publish, cameras)
             raw.pose_encoding[:, 1] = raw.pose_encoding[:, 0]
             raw.pose_encoding[:, 0] = 0.0
             raw.depth[-1] *= 2.0

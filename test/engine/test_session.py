@@ -25,6 +25,7 @@ from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import View
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
 
@@ -230,8 +231,13 @@ def test_values_that_are_not_finite_are_refused_by_name(
     class BrokenBackend(fake_backend):
         """Puts one NaN into one output."""
 
-        def reconstruct(self, features: list[object], publish: list[int]) -> RawOutputs:
-            raw = super().reconstruct(features, publish)
+        def reconstruct(
+            self,
+            features: list[object],
+            publish: list[int],
+            cameras: WindowCameras | None = None,
+        ) -> RawOutputs:
+            raw = super().reconstruct(features, publish, cameras)
             getattr(raw, field).flat[3] = np.nan
             return raw
 
@@ -383,11 +389,16 @@ def test_engine_that_fails_drops_the_frame_and_begins_anew(fake_backend: type[An
     class Failing(fake_backend):  # type: ignore[misc]
         """Fails at the second window."""
 
-        def reconstruct(self, features: list[object], publish: list[int]) -> RawOutputs:
+        def reconstruct(
+            self,
+            features: list[object],
+            publish: list[int],
+            cameras: WindowCameras | None = None,
+        ) -> RawOutputs:
             if len(self.decoded) == 1:
                 self.decoded.append(())
                 raise BackendError('out of memory')
-            return super().reconstruct(features, publish)
+            return super().reconstruct(features, publish, cameras)
 
     restarts: list[Restart] = []
     session = Session(Engine(Failing()), on_restart=restarts.append)

@@ -17,6 +17,7 @@ from moe3d_engine.graphs.parity import compare_outputs
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.lab.commands import export as export_command
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
 
@@ -273,8 +274,13 @@ def test_backends_that_disagree_are_refused(tiny_card: Path) -> None:
     class Wrong(TorchBackend):
         name = 'wrong'
 
-        def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
-            raw = super().reconstruct(features, publish)
+        def reconstruct(
+            self,
+            features: Sequence[object],
+            publish: Sequence[int],
+            cameras: WindowCameras | None = None,
+        ) -> RawOutputs:
+            raw = super().reconstruct(features, publish, cameras)
             return raw._replace(depth=1.01 * raw.depth)
 
     card = find_weights(str(tiny_card))

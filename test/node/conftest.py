@@ -14,6 +14,7 @@ from moe3d_engine.backend import check_images
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
 
@@ -60,7 +61,12 @@ class FakeBackend:
         check_images(images, self.spec)
         return list(images)
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Read depth, agreement and confidence off the published images."""
         self.entered.set()
         self.free.wait(20.0)
@@ -74,6 +80,10 @@ class FakeBackend:
             depth[0, 0, 0] = np.nan
         agreement, confidence = images[:, 1].copy(), images[:, 2].copy()
         return RawOutputs(depth, confidence, agreement, pose_encoding, np.ones_like(depth))
+
+    def estimate_cameras(self, features: Sequence[object]) -> Float32Array:
+        """Refuse: the cameras come with depth."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Count the calls."""

@@ -21,6 +21,7 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # as pytest's `pyt
 
 import conftest  # noqa: E402 (of this folder; after the first line, which tells the time)
 from moe3d_engine.types import RawOutputs  # noqa: E402
+from moe3d_engine.types import WindowCameras  # noqa: E402
 from moe3d_ros import active  # noqa: E402
 from moe3d_ros.run import run_node  # noqa: E402
 import rclpy  # noqa: E402
@@ -31,13 +32,18 @@ from sensor_msgs.msg import Image  # noqa: E402
 class SlowBackend(conftest.FakeBackend):
     """Takes a second for each window after the first one, which warms up."""
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Tell when it begins and ends."""
         if self.num_windows:
             print('inference has begun', time.monotonic(), flush=True)
             time.sleep(float(os.environ.get('INFERENCE_S', '1.0')))
             print('inference has ended', flush=True)
-        return super().reconstruct(features, publish)
+        return super().reconstruct(features, publish, cameras)
 
     def close(self) -> None:
         """Tell it."""

@@ -31,6 +31,7 @@ from moe3d_engine.plans.manifest import PlanManifest
 from moe3d_engine.plans.manifest import PLANS
 from moe3d_engine.plans.manifest import verified_plans
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import pytest
 
 trt = pytest.importorskip('tensorrt_rtx')
@@ -345,8 +346,13 @@ def test_plans_that_could_run_are_marked_as_checked(tiny: WeightsCard, cache: Pa
 
 def test_plans_that_compute_something_else_are_not_kept(tiny: WeightsCard, cache: Path) -> None:
     class Wrong(OpenVinoBackend):
-        def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
-            raw = super().reconstruct(features, publish)
+        def reconstruct(
+            self,
+            features: Sequence[object],
+            publish: Sequence[int],
+            cameras: WindowCameras | None = None,
+        ) -> RawOutputs:
+            raw = super().reconstruct(features, publish, cameras)
             return raw._replace(depth=1.01 * raw.depth)
 
     def open_wrong(card: WeightsCard, folder: Path, manifest: PlanManifest) -> Backend:

@@ -12,6 +12,7 @@ from moe3d_engine.backend import Backend
 from moe3d_engine.errors import EngineError
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
 
@@ -42,8 +43,16 @@ class Stored:
     def encode(self, images: Float32Array) -> list[object]:
         return list(images)
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         return self.outputs
+
+    def estimate_cameras(self, features: Sequence[object]) -> Float32Array:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 import logging
 from pathlib import Path
+from typing import Any
 
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.assets.cache import cache_folder
+from moe3d_engine.assets.card import CAMERAS
+from moe3d_engine.backend import CAMERA_INPUTS
+from moe3d_engine.backend import camera_inputs
 from moe3d_engine.backend import check_images
+from moe3d_engine.backend import check_sweeps
 from moe3d_engine.backend import check_window
+from moe3d_engine.backend import compared
 from moe3d_engine.backend import NetworkSpec
+from moe3d_engine.backend import raw_outputs
 from moe3d_engine.backends.tensorrt.cuda_buffers import Cuda
 from moe3d_engine.backends.tensorrt.cuda_buffers import import_cuda
 from moe3d_engine.backends.tensorrt.device_features import DeviceFeatures
@@ -31,6 +39,7 @@ from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.plans.compiler import import_runtime
 from moe3d_engine.plans.manifest import PlanManifest
+from moe3d_engine.plans.manifest import plans_of
 from moe3d_engine.plans.manifest import verified_plans
 from moe3d_engine.plans.self_check import check_backend
 from moe3d_engine.plans.self_check import read_reference
@@ -38,20 +47,23 @@ from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
+from moe3d_engine.types import WindowCameras
 import numpy as np
+from numpy.typing import NDArray
 
 CHECKED_SOURCE_HW = (480, 640)  # an ordinary camera's image
 _LOGGER = logging.getLogger(__name__)
 ON_HOST = {
     'preprocess': ('source', 'rows', 'columns', 'fitted'),
     'image_encoder': ('images',),
-    'reconstruct': ('publish', *RawOutputs._fields),
+    CAMERAS: ('pose_encoding',),
+    'reconstruct': ('publish', *CAMERA_INPUTS, *RawOutputs._fields),
 }
 
 
 class TensorRtBackend:
     """
-    The three plans of a set of weights on one stream; features are memory on the GPU.
+    The plans of a set of weights on one stream; features are memory on the GPU.
 
     Only images go to the GPU and only results come back. The plan `preprocess` writes where
     `image_encoder` reads.
@@ -60,7 +72,7 @@ class TensorRtBackend:
     ----------
     spec : of the weights, with the views that the plans allow.
     cuda : stream and memory.
-    plans : by name, as in ON_HOST.
+    plans : by name, as in ON_HOST; `cameras` if the network sweeps.
     """
 
     name = 'tensorrt'
@@ -71,14 +83,13 @@ class TensorRtBackend:
         self._plans = plans
         self._source_hw: tuple[int, int] | None = None
         self._fits_on_cpu = False
-        encoder, decoder = plans['image_encoder'], plans['reconstruct']
-        for plan in (encoder, decoder):
-            plan.allocate({n: t.largest for n, t in plan.tensors.items() if t.is_input})
+        encoder = plans['image_encoder']
+        for name, plan in plans.items():
+            if name != 'preprocess':
+                plan.allocate({n: t.largest for n, t in plan.tensors.items() if t.is_input})
         outputs = {n: t for n, t in encoder.tensors.items() if not t.is_input}
         sizes = {n: int(np.prod(t.largest[1:])) * t.dtype.itemsize for n, t in outputs.items()}
         self._encoded = {name: encoder.address(name) for name in outputs}
-        self._window = {name: decoder.address(name) for name in outputs}
-        self._feature_shapes = {name: tensor.largest[1:] for name, tensor in outputs.items()}
         self._pool = FeaturePool(cuda, sizes, spec.max_views + 1)
 
     def encode(self, images: Float32Array) -> list[object]:
@@ -113,21 +124,34 @@ class TensorRtBackend:
         self._cuda.synchronize()
         return fitted.copy(), features
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Return depth of the published views and all poses; see `Backend.reconstruct`."""
         decoder = self._plan('reconstruct')
         check_window(len(features), publish, self.spec)
-        window = [self._own(feature) for feature in features]
-        indices = np.array(publish, np.int64)
-        shapes = {name: (len(window), *rest) for name, rest in self._feature_shapes.items()}
-        decoder.set_shapes(shapes | {'publish': indices.shape})
-        for view, feature in enumerate(window):
-            self._pool.copy_to(feature, self._window, view)
-        decoder.upload('publish', indices)
+        told = camera_inputs(self.spec, len(features), len(publish), cameras)
+        given = {'publish': np.array(publish, np.int64)} | told
+        self._bring(decoder, compared(features, self.spec), given)
         decoder.enqueue()
-        outputs = [decoder.download(name) for name in RawOutputs._fields]
+        found = {n: decoder.download(n) for n, t in decoder.tensors.items() if not t.is_input}
         self._cuda.synchronize()
-        return RawOutputs(*(values.copy() for values in outputs))
+        outputs = {name: values.copy() for name, values in found.items()}
+        return raw_outputs(outputs, self.spec, cameras, lambda: self.estimate_cameras(features))
+
+    def estimate_cameras(self, features: Sequence[object]) -> Float32Array:
+        """Return the poses of a window; see `Backend.estimate_cameras`."""
+        check_sweeps(self.spec)
+        plan = self._plan(CAMERAS)
+        check_window(len(features), [0], self.spec)
+        self._bring(plan, features, {})
+        plan.enqueue()
+        poses = plan.download('pose_encoding')
+        self._cuda.synchronize()
+        return poses.copy()
 
     def check_sources(self) -> None:
         """
@@ -211,6 +235,20 @@ class TensorRtBackend:
         self._plan('image_encoder').enqueue()
         return [self._pool.keep(self._encoded, view) for view in range(num_views)]
 
+    def _bring(
+        self, plan: TensorRtPlan, features: Sequence[object], given: Mapping[str, NDArray[Any]]
+    ) -> None:
+        """Give a plan a window: features, which are on the GPU, and other inputs."""
+        window = [self._own(feature) for feature in features]
+        inputs = {n: t for n, t in plan.tensors.items() if t.is_input and n not in given}
+        shapes = {name: (len(window), *tensor.largest[1:]) for name, tensor in inputs.items()}
+        plan.set_shapes(shapes | {name: values.shape for name, values in given.items()})
+        addresses = {name: plan.address(name) for name in inputs}
+        for view, feature in enumerate(window):
+            self._pool.copy_to(feature, addresses, view)
+        for name, values in given.items():
+            plan.upload(name, values)
+
     def _own(self, feature: object) -> DeviceFeatures:
         """Return features if they are of this backend."""
         if not isinstance(feature, DeviceFeatures) or feature.pool is not self._pool:
@@ -269,8 +307,8 @@ def open_plans(card: WeightsCard, folder: Path, manifest: PlanManifest) -> Tenso
         on_error.callback(cuda.close)
         runtime, scratch = TensorRtRuntime(trt), Scratch(cuda)
         plans = {}
-        for name, on_host in ON_HOST.items():
-            plans[name] = TensorRtPlan(runtime, paths[name], cuda, scratch, on_host)
+        for name in plans_of(card):
+            plans[name] = TensorRtPlan(runtime, paths[name], cuda, scratch, ON_HOST[name])
             on_error.callback(plans[name].close)
         spec = replace(card.spec, max_views=manifest.views[2])
         check_tensors(plans, spec)

@@ -60,7 +60,8 @@ class FeaturePool:
         return features
 
     def copy_to(self, features: DeviceFeatures, inputs: Mapping[str, int], view: int) -> None:
-        """Copy features to their place among inputs of V views."""
-        for name, num_bytes in self.bytes_by_name.items():
+        """Copy the features that are inputs of V views to their place among them."""
+        for name, address in inputs.items():
+            num_bytes = self.bytes_by_name[name]
             source = features.address + self._offsets[name]
-            self._cuda.copy(inputs[name] + view * num_bytes, source, num_bytes)
+            self._cuda.copy(address + view * num_bytes, source, num_bytes)

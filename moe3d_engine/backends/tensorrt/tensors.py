@@ -7,6 +7,9 @@ from typing import Any
 from typing import NamedTuple
 from typing import Protocol
 
+from moe3d_engine.assets.card import CAMERAS
+from moe3d_engine.backend import HINT_STRIDE
+from moe3d_engine.backend import LEAST_COMPARED
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.errors import EngineError
 from moe3d_engine.types import RawOutputs
@@ -47,7 +50,7 @@ def check_tensors(plans: Mapping[str, HasTensors], spec: NetworkSpec) -> None:
 
     Parameters
     ----------
-    plans : `preprocess`, `image_encoder` and `reconstruct`.
+    plans : `preprocess`, `image_encoder`, `reconstruct`, and `cameras` if the network sweeps.
     spec : of the weights, with the views that the plans were built for.
 
     Raises
@@ -57,9 +60,9 @@ def check_tensors(plans: Mapping[str, HasTensors], spec: NetworkSpec) -> None:
     """
     most, (height, width) = spec.max_views, spec.input_hw
     images = Tensor(True, FLOAT, (most, 3, height, width))
-    maps = Tensor(False, FLOAT, (most, height, width))
     given = {n: t for n, t in plans['image_encoder'].tensors.items() if not t.is_input}
     features = {n: Tensor(False, FLOAT, (most, *t.largest[1:])) for n, t in given.items()}
+    windows = _sweeping_windows(plans, spec, given) if spec.sweeps else _windows(spec, given)
     source = plans['preprocess'].tensors.get('source', images).largest
     expected = {
         'preprocess': {
@@ -70,12 +73,7 @@ def check_tensors(plans: Mapping[str, HasTensors], spec: NetworkSpec) -> None:
             'images': images._replace(is_input=False),
         },
         'image_encoder': {'images': images, **features},
-        'reconstruct': {
-            **{name: tensor._replace(is_input=True) for name, tensor in features.items()},
-            'publish': Tensor(True, INT64, (most,)),
-            **dict.fromkeys(RawOutputs._fields, maps),
-            'pose_encoding': Tensor(False, FLOAT, (most, 9)),
-        },
+        **windows,
     }
     for plan, tensors in expected.items():
         found = plans[plan].tensors
@@ -86,6 +84,54 @@ def check_tensors(plans: Mapping[str, HasTensors], spec: NetworkSpec) -> None:
                     f'{_shown(found.get(name))}, expected is {_shown(tensors.get(name))}. '
                     f'{REBUILD}'
                 )
+
+
+def _windows(spec: NetworkSpec, given: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of the plan that looks at windows."""
+    most = spec.max_views
+    maps = Tensor(False, FLOAT, (most, *spec.input_hw))
+    return {
+        'reconstruct': {
+            **_features(given, most),
+            'publish': Tensor(True, INT64, (most,)),
+            **dict.fromkeys(RawOutputs._fields, maps),
+            'pose_encoding': Tensor(False, FLOAT, (most, 9)),
+        }
+    }
+
+
+def _sweeping_windows(
+    plans: Mapping[str, HasTensors], spec: NetworkSpec, given: Mapping[str, Tensor]
+) -> dict[str, dict[str, Tensor]]:
+    """Return the tensors of the two plans that look at windows; each takes some features."""
+    most, (height, width) = spec.max_views, spec.input_hw
+    compared = max(most, LEAST_COMPARED)
+    maps = Tensor(False, FLOAT, (compared, height, width))
+    hint = (compared, 2, height // HINT_STRIDE, width // HINT_STRIDE)
+
+    def needed(plan: str) -> dict[str, Tensor]:
+        return {name: t for name, t in given.items() if name in plans[plan].tensors}
+
+    return {
+        CAMERAS: {
+            **_features(needed(CAMERAS), most),
+            'pose_encoding': Tensor(False, FLOAT, (most, 9)),
+        },
+        'reconstruct': {
+            **_features(needed('reconstruct'), compared),
+            'publish': Tensor(True, INT64, (compared,)),
+            'intrinsics': Tensor(True, FLOAT, (compared, 3, 3)),
+            'cam_from_world': Tensor(True, FLOAT, (compared, 4, 4)),
+            'trust': Tensor(True, FLOAT, (compared,)),
+            'hint': Tensor(True, FLOAT, hint),
+            **{name: maps for name in RawOutputs._fields if name != 'pose_encoding'},
+        },
+    }
+
+
+def _features(given: Mapping[str, Tensor], most: int) -> dict[str, Tensor]:
+    """Return features as inputs of a plan for so many views."""
+    return {name: Tensor(True, FLOAT, (most, *t.largest[1:])) for name, t in given.items()}
 
 
 def _shown(tensor: Tensor | None) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from moe3d_engine.types import Float32Array
 
 NAME = 'export'
-HELP = 'turn a checkpoint into 16-bit weights, two ONNX graphs and their card'
+HELP = 'turn a checkpoint into 16-bit weights, ONNX graphs and their card'
 MAX_CALIBRATION = 64
 
 
@@ -82,8 +82,9 @@ def execute(args: argparse.Namespace) -> int:
 
     from moe3d_engine.graphs.export import export_weights
     from moe3d_engine.graphs.parity import RELATIVE
-    from moe3d_engine.lab.parity_scene import parity_images
+    from moe3d_engine.lab.parity_scene import parity_window
 
+    images, cameras = parity_window(args.max_views, (input_hw[0], input_hw[1]))
     card, parity = export_weights(
         open_network(args.checkpoint, args.random_weights),
         args.out,
@@ -94,13 +95,17 @@ def execute(args: argparse.Namespace) -> int:
         training=training,
         licence=args.licence,
         precisions=args.precision,
-        images=parity_images(args.max_views, (input_hw[0], input_hw[1])),
+        images=images,
+        cameras=cameras,
         calibration=calibration,
     )
     summary: dict[str, object] = {'card': str(card.folder / f'{card.name}.json')}
+    total_mb = 0.0
     for role, file in card.files.items():
         size_mb = (card.folder / file.name).stat().st_size / 1e6
         summary[role] = f'{file.name}, {size_mb:.1f} MB'
+        total_mb += size_mb
+    summary['all files'] = f'{total_mb:.1f} MB'
     for precision, errors in parity.items():
         for name, error in errors.items():
             kind = 'relative' if name in RELATIVE else 'absolute'

@@ -104,7 +104,7 @@ def fetch(url: str, path: Path, sha256: str | None) -> None:
 def convert(network: Moe3dNet, args: argparse.Namespace, sha256: str) -> Path:
     """Write the single head as weights of ours, with relative depth; return the card's path."""
     from moe3d_engine.graphs.export import export_weights
-    from moe3d_engine.lab.parity_scene import parity_images
+    from moe3d_engine.lab.parity_scene import parity_window
 
     card = export_weights(
         network,
@@ -115,6 +115,6 @@ def convert(network: Moe3dNet, args: argparse.Namespace, sha256: str) -> Path:
         metric=False,
         training={'source': args.file.name, 'sha256': sha256},
         licence=args.licence,
-        images=parity_images(args.max_views, tuple(args.input_hw)),
+        images=parity_window(args.max_views, tuple(args.input_hw))[0],
     ).card
     return card.folder / f'{card.name}.json'

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from moe3d_engine.backend import check_images
+from moe3d_engine.backend import check_sweeps
 from moe3d_engine.backend import check_window
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 
 INPUT_HW = (28, 42)
@@ -32,7 +34,12 @@ class ColourBackend:
         check_images(images, self.spec)
         return list(images)
 
-    def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
         """Read depth, agreement and confidence off the published images."""
         check_window(len(features), publish, self.spec)
         images = np.stack([np.asarray(features[index], np.float32) for index in publish])
@@ -42,6 +49,11 @@ class ColourBackend:
         depth = 1 + 4 * images[:, 0]
         agreement, confidence = images[:, 1].copy(), images[:, 2].copy()
         return RawOutputs(depth, confidence, agreement, pose_encoding, np.ones_like(depth))
+
+    def estimate_cameras(self, features: Sequence[object]) -> Float32Array:
+        """Refuse: the cameras come with depth."""
+        check_sweeps(self.spec)
+        raise NotImplementedError
 
     def close(self) -> None:
         """Do nothing: there is nothing to release."""

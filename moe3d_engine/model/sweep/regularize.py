@@ -17,37 +17,48 @@ def semi_global(score: Tensor, near_penalty: Tensor, far_penalty: Tensor) -> Ten
 
     Semi-global matching (Hirschmueller 2008, eq. 13) with scores in place of costs: a path gets
     the scores on its way, less `near_penalty` for a step to the next depth and `far_penalty` for
-    a jump. Its largest is subtracted on the way, so nothing grows. The loop over columns, and over
-    rows, has a fixed length and is written out when it is exported.
+    a jump. Its largest is subtracted on the way, so nothing grows. The loop has a fixed length
+    and is written out when it is exported, so all directions go through it side by side.
 
     Parameters
     ----------
     score : (B, D, h, w) float32, higher is better.
     near_penalty, far_penalty : (B, 1, h, w), positive.
     """
-    across = _both_ways(score, near_penalty, far_penalty)
-    turned = (x.transpose(2, 3) for x in (score, near_penalty, far_penalty))
-    down = _both_ways(*turned).transpose(2, 3)
-    return (across + down) / 4
-
-
-def _both_ways(score: Tensor, near_penalty: Tensor, far_penalty: Tensor) -> Tensor:
-    """Return the sum of the paths from the left and from the right."""
-    score, near_penalty, far_penalty = (
-        torch.cat((x, x.flip(3))) for x in (score, near_penalty, far_penalty)
-    )
-    columns = [x.unbind(3) for x in (score, near_penalty, far_penalty)]
-    path = columns[0][0]
-    paths = [path]
-    for here, near, far in zip(*(c[1:] for c in columns), strict=True):
-        best = path.amax(1, keepdim=True)
+    height, width = score.shape[2:]
+    near_steps, far_steps = _steps(near_penalty), _steps(-far_penalty)
+    here, *rest = _steps(score)
+    paths = [here]
+    for score_here, near, far in zip(rest, near_steps[1:], far_steps[1:], strict=True):
+        path = paths[-1] - paths[-1].amax(2, keepdim=True)
         beside = pad(path, (0, 0, 1, 1), value=NOTHING)
-        beside = torch.maximum(beside[:, :-2], beside[:, 2:]) - near
-        step = torch.maximum(torch.maximum(path, beside), best - far)
-        path = here + step - best
-        paths.append(path)
-    there, back = torch.stack(paths, dim=3).chunk(2)
-    return there + back.flip(3)
+        beside = torch.maximum(beside[:, :, :-2], beside[:, :, 2:]) - near
+        paths.append(score_here + torch.maximum(torch.maximum(path, beside), far))
+    right, left, down, up = torch.cat(paths).permute(1, 2, 3, 0).chunk(4, dim=2)
+    across = right[:, :, :height, :width] + left[:, :, :height, :width].flip(3)
+    along = down[:, :, :width, :height] + up[:, :, :width, :height].flip(3)
+    return (across + along.transpose(2, 3)) / 4
+
+
+def _steps(x: Tensor) -> tuple[Tensor, ...]:
+    """
+    Return what paths meet at each step, in all four directions.
+
+    Parameters
+    ----------
+    x : (B, C, h, w).
+
+    Returns
+    -------
+    For each of n = max(h, w) steps (1, B, C, 4 n): first the lines that go right, then those that
+    go left, down and up, each filled up to n lines. Lines shorter than n end in zeros.
+    """
+    height, width = x.shape[2:]
+    side = max(height, width)
+    turned = x.transpose(2, 3)
+    lines = [pad(y, (0, side - width, 0, side - height)) for y in (x, x.flip(3))]
+    lines += [pad(y, (0, side - height, 0, side - width)) for y in (turned, turned.flip(3))]
+    return torch.split(torch.cat(lines, dim=2).permute(3, 0, 1, 2), 1)
 
 
 class Hourglass(nn.Module):

@@ -62,7 +62,8 @@ class Sweep(nn.Module):
         feature, experts, gate : (B * P, ...), of the depth head for the published views.
         """
         views = features['match4'].shape[1]
-        others = (publish[:, None] + torch.arange(1, views, device=publish.device)) % views
+        others = publish[:, None] + torch.arange(1, views, device=publish.device)
+        others = torch.where(others < views, others, others - views)
 
         def of_published(x: Tensor) -> Tensor:
             return x.index_select(1, publish).flatten(0, 1)

@@ -30,6 +30,7 @@ from moe3d_engine.lab.reports.record import read_record
 from moe3d_engine.network import Engine
 from moe3d_engine.session import Session
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
 
@@ -181,8 +182,13 @@ def test_sequence_of_which_all_is_rejected_has_no_figures_for_that(
 
 def test_trajectory_up_to_scale_has_no_error(fake_backend: type, tmp_path: Path) -> None:
     class Curved(fake_backend):
-        def reconstruct(self, features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
-            raw = super().reconstruct(features, publish)
+        def reconstruct(
+            self,
+            features: Sequence[object],
+            publish: Sequence[int],
+            cameras: WindowCameras | None = None,
+        ) -> RawOutputs:
+            raw = super().reconstruct(features, publish, cameras)
             raw.pose_encoding[:, 1] = -0.05 * np.arange(len(features)) ** 2
             return raw
 

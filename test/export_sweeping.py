@@ -1,0 +1,48 @@
+"""
+Export the tiny random network that sweeps planes (64 x 96, four views, metric) to a folder.
+
+A program of its own, as `export_tiny.py` is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+import sys
+
+from moe3d_engine.graphs.export import export_weights
+from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import preset
+import torch
+
+
+def main(folder: Path) -> None:
+    """Write the weights and their card, `sweeping.json`."""
+    torch.manual_seed(0)
+    config = replace(
+        preset('moe3d-small'),
+        image_size=64,
+        embed_dim=32,
+        vit_depth=1,
+        vit_heads=2,
+        depth=2,
+        heads=2,
+        taps=(0, 0, 1, 1),
+        dpt_features=16,
+        dpt_channels=(16, 16, 32, 32),
+        camera_heads=2,
+        expert_hidden=8,
+        gate_hidden=8,
+        sweep=True,
+    )
+    network = Moe3dNet(config)
+    network.break_symmetry(0)
+    with torch.no_grad():
+        network.depth_head.scratch.output_conv2[2].weight *= 8  # depth that varies
+    export_weights(
+        network, folder, name='sweeping', input_hw=(64, 96), max_views=4, metric=True, training={}
+    )
+
+
+if __name__ == '__main__':
+    main(Path(sys.argv[1]))
