@@ -28,3 +28,13 @@ class ViewSet:
     intrinsics: Float64Array
     world_from_cam: Float64Array
     name: str
+
+    def first(self, num_views: int) -> ViewSet:
+        """Return the first views of the set."""
+        return ViewSet(
+            self.rgb[:num_views],
+            self.depth[:num_views],
+            self.intrinsics[:num_views],
+            self.world_from_cam[:num_views],
+            self.name,
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import json
@@ -19,9 +18,8 @@ from moe3d_engine.lab.reports.markdown import markdown_table
 
 if TYPE_CHECKING:
     from moe3d_engine.lab.datasets import ViewSet
+    from moe3d_engine.lab.runs.held_out import Predict
     from moe3d_engine.lab.runs.views_run import ViewsRun
-    from moe3d_engine.types import Float32Array
-    from moe3d_engine.types import RawOutputs
 
 # What the table shows; the report has all.
 COLUMNS = (
@@ -36,7 +34,7 @@ MORE_COLUMNS = (
 class Network(NamedTuple):
     """A network that is judged: what runs it, the tolerance of its confidence, its hashes."""
 
-    predict: Callable[[Float32Array], RawOutputs]
+    predict: Predict
     confidence_tau: float
     backend: str
     sha256: dict[str, str]
@@ -64,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--decode', choices=['agree', 'dominant', 'soft'], default='agree',
         help='of checkpoints (default: agree, which exported weights have built in)',
     )  # fmt: skip
+    group.add_argument(
+        '--poses', choices=['unknown', 'true', 'perturbed'], default='unknown',
+        help='what a network that compares views is told of their cameras; perturbed: off by .2 '
+        'degrees and 3 %% of the distance (default: unknown)',
+    )  # fmt: skip
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -89,7 +92,9 @@ def execute(args: argparse.Namespace) -> int:
     runs: dict[str, ViewsRun] = {}
     for weights, network in networks.items():
         shown = tqdm((sets[i] for i in numbers), total=len(numbers), desc=weights, leave=False)
-        options = ViewsOptions(network.confidence_tau, args.retained, args.views, args.all_metrics)
+        options = ViewsOptions(
+            network.confidence_tau, args.retained, args.views, args.all_metrics, args.poses
+        )
         configuration = describe(weights, network, args)
         runs[weights] = evaluate_views(network.predict, shown, options, configuration)
     figures = {weights: run.figures for weights, run in runs.items()}
@@ -100,7 +105,7 @@ def execute(args: argparse.Namespace) -> int:
             draw_deciding_experts(folder, Path(weights), sets[0])
     if args.json:
         settings = {'data': args.data, 'sets': len(numbers), 'views': args.views}
-        settings |= {'retained': args.retained, 'decode': args.decode}
+        settings |= {'retained': args.retained, 'decode': args.decode, 'poses': args.poses}
         report = {'settings': settings, 'figures': figures, 'reports': reports}
         print(json.dumps(without_nan(report)))
     else:

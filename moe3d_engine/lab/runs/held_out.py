@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterable
+from typing import TypeAlias
 
 from moe3d_engine.backend import Backend
 from moe3d_engine.geometry.fit import to_network
@@ -12,12 +13,15 @@ from moe3d_engine.lab.metrics.calibration import Reliability
 from moe3d_engine.lab.metrics.calibration import reliability
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import summarize
+from moe3d_engine.lab.runs.pose_noise import known_cameras
 from moe3d_engine.lab.runs.window_truth import WindowTruth
 from moe3d_engine.lab.view_set import ViewSet
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import numpy as np
 
+Predict: TypeAlias = Callable[[Float32Array, WindowCameras | None], RawOutputs]
 FAR_M = 60.0  # true depth beyond is not judged: no network here can tell it from the sky
 
 
@@ -70,21 +74,23 @@ class Judge:
 
 
 def evaluate_windows(
-    predict: Callable[[Float32Array], RawOutputs],
+    predict: Predict,
     sets: Iterable[ViewSet],
     *,
     confidence_tau: float,
     num_views: int = 3,
+    poses: str = 'unknown',
 ) -> dict[str, float]:
     """
     Reconstruct the first views of each set and compare with the truth; every pixel counts.
 
     Parameters
     ----------
-    predict : images (V, 3, H, W) float32 in [0, 1] to outputs with all views published.
+    predict : images (V, 3, H, W) float32 in [0, 1] and cameras to outputs of all views.
     sets : held-out sets with depth at the network's resolution.
     confidence_tau : what the network's boundary confidence speaks of.
     num_views : views per window.
+    poses : what the network is told of the cameras, see `known_cameras`.
 
     Returns
     -------
@@ -93,18 +99,20 @@ def evaluate_windows(
     """
     judge = Judge(confidence_tau)
     for item in sets:
-        raw = predict(to_network(item.rgb[:num_views]))
+        window = item.first(num_views)
+        raw = predict(to_network(window.rgb), known_cameras(window, poses))
         truth = WindowTruth(judged_depth(item, num_views))
         judge.add(raw.depth, truth, raw.boundary_confidence)
     figures = judge.figures()
     return {'delta_1' if name == 'delta1' else name: v for name, v in figures.items()}
 
 
-def predict_with(backend: Backend) -> Callable[[Float32Array], RawOutputs]:
+def predict_with(backend: Backend) -> Predict:
     """Return a function that publishes all views of a window through a backend."""
 
-    def predict(images: Float32Array) -> RawOutputs:
-        return backend.reconstruct(backend.encode(images), range(len(images)))
+    def predict(images: Float32Array, cameras: WindowCameras | None) -> RawOutputs:
+        told = cameras if backend.spec.sweeps else None
+        return backend.reconstruct(backend.encode(images), range(len(images)), told)
 
     return predict
 

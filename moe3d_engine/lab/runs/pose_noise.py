@@ -1,11 +1,16 @@
-"""Errors of given poses: as tracking makes them, and as a failed source makes them."""
+"""Known cameras of posed views, with errors such as tracking makes."""
 
 from __future__ import annotations
 
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import rotation_from_vector
+from moe3d_engine.lab.view_set import ViewSet
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import WindowCameras
 import numpy as np
+
+POSES = ('unknown', 'true', 'perturbed')
+ROTATION_DEG, TRANSLATION_SHARE = 0.2, 0.03  # of perturbed poses
 
 
 def perturbed(
@@ -54,3 +59,24 @@ def pose_error_px(
     length = np.linalg.norm(moved[:, :3, 3], axis=1)
     error = np.radians(rotation_deg) + translation_share * length / depth
     return np.asarray(focal_px * error)
+
+
+def known_cameras(item: ViewSet, poses: str) -> WindowCameras | None:
+    """
+    Return the cameras of a set, the same errors each time; None where they are `unknown`.
+
+    Parameters
+    ----------
+    item : the set.
+    poses : one of POSES; perturbed ones are off by .2 degrees and 3 % of their distance from the
+        first view, about what matches between a few small images leave.
+    """
+    if poses == 'unknown':
+        return None
+    errors = (ROTATION_DEG, TRANSLATION_SHARE) if poses == 'perturbed' else (0.0, 0.0)
+    rng = np.random.default_rng(len(item.rgb))
+    cam_from_world = invert_rigid(item.world_from_cam)
+    focal_px, middle = float(item.intrinsics[0, 0, 0]), float(np.nanmedian(item.depth[0]))
+    error_px = pose_error_px(cam_from_world, focal_px, middle, *errors)
+    trust = 1 / (1 + error_px**2)
+    return WindowCameras(item.intrinsics, perturbed(cam_from_world, rng, *errors), trust)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -25,6 +24,8 @@ from moe3d_engine.lab.reports.shown import FramePicture
 from moe3d_engine.lab.runs.frame_judge import BEFORE_REJECTION
 from moe3d_engine.lab.runs.held_out import Judge
 from moe3d_engine.lab.runs.held_out import judged_depth
+from moe3d_engine.lab.runs.held_out import Predict
+from moe3d_engine.lab.runs.pose_noise import known_cameras
 from moe3d_engine.lab.runs.versions import versions
 from moe3d_engine.lab.runs.window_truth import WindowTruth
 from moe3d_engine.lab.runs.worst_frames import WorstFrames
@@ -51,12 +52,14 @@ class ViewsOptions:
     retained : share of each window's pixels that every removal keeps.
     num_views : the first so many of each set are a window.
     all_metrics : see WindowTruth.
+    poses : what the network is told of the cameras, see `known_cameras`.
     """
 
     confidence_tau: float
     retained: float = 0.95
     num_views: int = 3
     all_metrics: bool = False
+    poses: str = 'unknown'
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,7 @@ class ViewsRun:
 
 
 def evaluate_views(
-    predict: Callable[[Float32Array], RawOutputs],
+    predict: Predict,
     sets: Iterable[ViewSet],
     options: ViewsOptions,
     configuration: Mapping[str, Any],
@@ -80,7 +83,7 @@ def evaluate_views(
 
     Parameters
     ----------
-    predict : images (V, 3, H, W) float32 in [0, 1] to outputs with all views published.
+    predict : images (V, 3, H, W) float32 in [0, 1] and cameras to outputs of all views.
     sets : held-out sets with depth at the network's resolution; a set is a frame of the record.
     options : how they are judged.
     configuration : names and hashes of the network and of the data.
@@ -115,7 +118,7 @@ class _ViewsJudge:
         self._shown = WorstFrames()
         self._digest = hashlib.sha256()
 
-    def add(self, item: ViewSet, predict: Callable[[Float32Array], RawOutputs]) -> None:
+    def add(self, item: ViewSet, predict: Predict) -> None:
         """Reconstruct the first views of a set and judge what each method leaves."""
         num_views = self._options.num_views
         images, intrinsics = item.rgb[:num_views], item.intrinsics[:num_views]
@@ -124,7 +127,8 @@ class _ViewsJudge:
         )
         for values in (images, truth.depth, intrinsics):
             self._digest.update(np.ascontiguousarray(values).tobytes())
-        raw = predict(to_network(images))
+        cameras = known_cameras(item.first(num_views), self._options.poses)
+        raw = predict(to_network(images), cameras)
         maps = _published(raw)
         maps |= self._thinned(raw, maps['snapped'], intrinsics)
         for name, depth in maps.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Iterable
 
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
@@ -11,16 +10,13 @@ from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.lab.datasets import ViewSet
 from moe3d_engine.lab.metrics.poses import relative_pose_auc
 from moe3d_engine.lab.metrics.poses import relative_pose_errors
-from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
+from moe3d_engine.lab.runs.held_out import Predict
 import numpy as np
 
 NUM_VIEWS = 3
 
 
-def camera_metrics(
-    predict: Callable[[Float32Array], RawOutputs], sets: Iterable[ViewSet]
-) -> dict[str, float]:
+def camera_metrics(predict: Predict, sets: Iterable[ViewSet]) -> dict[str, float]:
     """
     Return medians over all pairs of views, and the mean AUC of the windows.
 
@@ -30,14 +26,14 @@ def camera_metrics(
 
     Parameters
     ----------
-    predict : images (V, 3, H, W) in [0, 1] to outputs.
+    predict : images (V, 3, H, W) in [0, 1], of unknown cameras, to outputs.
     sets : windows with known poses; the first three views of each are taken.
     """
     rotations, directions, shares, aucs = [], [], [], []
     for item in sets:
         true = invert_rigid(np.asarray(item.world_from_cam[:NUM_VIEWS], np.float64))
         true = true @ invert_rigid(true[:1])
-        encoding = predict(to_network(item.rgb[:NUM_VIEWS])).pose_encoding
+        encoding = predict(to_network(item.rgb[:NUM_VIEWS]), None).pose_encoding
         found = cam_from_world_from_pose_encoding(encoding)
         errors = relative_pose_errors(found, true)
         rotations.append(errors.rotation_deg)
