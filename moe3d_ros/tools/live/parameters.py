@@ -1,0 +1,133 @@
+"""Parameters and states of the nodes that run, asked by their standard services, within a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+import time
+from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rclpy.executors import Executor
+    from rclpy.node import Node
+
+LIST_TYPE = 'rcl_interfaces/srv/ListParameters'
+SPIN_S = 0.05
+
+
+def nodes_with_parameters(node: Node) -> list[str]:
+    """Return the full names of the nodes that tell their parameters."""
+    suffix = '/list_parameters'
+    return sorted(
+        name.removesuffix(suffix)
+        for name, types in node.get_service_names_and_types()
+        if name.endswith(suffix) and LIST_TYPE in types
+    )
+
+
+def read_parameters(
+    node: Node, executor: Executor, names: Iterable[str], timeout_s: float
+) -> dict[str, dict[str, object]]:
+    """
+    Return the parameters of nodes.
+
+    Parameters
+    ----------
+    node : asks.
+    executor : spins it.
+    names : full names of the nodes to ask.
+    timeout_s : how long all together may take.
+
+    Returns
+    -------
+    Values by names, by node; a node that does not answer in time is missing.
+    """
+    from rcl_interfaces.srv import GetParameters
+    from rcl_interfaces.srv import ListParameters
+
+    end_s = time.monotonic() + timeout_s
+    questions = {name: ListParameters.Request() for name in names}
+    listed = ask_all(node, executor, ListParameters, '/list_parameters', questions, end_s)
+    declared = {name: list(answer.result.names) for name, answer in listed.items()}
+    questions = {name: GetParameters.Request(names=known) for name, known in declared.items()}
+    answers = ask_all(node, executor, GetParameters, '/get_parameters', questions, end_s)
+    found: dict[str, dict[str, object]] = {}
+    for name, answer in answers.items():
+        known = declared[name]
+        if len(answer.values) == len(known):
+            found[name] = _values(known, answer.values)
+        else:  # one that is declared without a value makes rclcpp refuse all of them
+            found[name] = _one_by_one(node, executor, name, known, end_s)
+    return found
+
+
+def _one_by_one(
+    node: Node, executor: Executor, name: str, known: list[str], end_s: float
+) -> dict[str, object]:
+    """Return the parameters that have a value."""
+    from rcl_interfaces.srv import GetParameters
+
+    client = node.create_client(GetParameters, f'{name}/get_parameters')
+    try:
+        _wait(executor, client.service_is_ready, end_s)
+        futures = {key: client.call_async(GetParameters.Request(names=[key])) for key in known}
+        _wait(executor, lambda: all(future.done() for future in futures.values()), end_s)
+        values = {key: f.result().values for key, f in futures.items() if f.done()}
+        return {k: v for key, found in values.items() for k, v in _values([key], found).items()}
+    finally:
+        node.destroy_client(client)
+
+
+def ask_all(
+    node: Node,
+    executor: Executor,
+    service: Any,  # noqa: ANN401
+    suffix: str,
+    questions: Mapping[str, Any],
+    end_s: float,
+) -> dict[str, Any]:
+    """
+    Ask several nodes the same, all at a time.
+
+    Parameters
+    ----------
+    node, executor : see `read_parameters`.
+    service : the type.
+    suffix : of the service's name, behind that of the node.
+    questions : by node.
+    end_s : on the monotonic clock; answers that have not come by then are left out.
+    """
+    clients = {name: node.create_client(service, f'{name}{suffix}') for name in questions}
+    try:
+        futures: dict[str, Any] = {}
+
+        def is_done() -> bool:
+            for name, client in clients.items():
+                if name not in futures and client.service_is_ready():
+                    futures[name] = client.call_async(questions[name])
+            return len(futures) == len(clients) and all(f.done() for f in futures.values())
+
+        _wait(executor, is_done, end_s)
+        done = {name: future for name, future in futures.items() if future.done()}
+        return {name: f.result() for name, f in done.items() if f.exception() is None}
+    finally:
+        for client in clients.values():
+            node.destroy_client(client)
+
+
+def _values(names: list[str], values: Iterable[Any]) -> dict[str, object]:
+    """Return the values of parameters that are set, as Python has them."""
+    from rclpy.parameter import parameter_value_to_python
+
+    found = {
+        name: parameter_value_to_python(value) for name, value in zip(names, values, strict=False)
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _wait(executor: Executor, condition: Callable[[], bool], end_s: float) -> None:
+    """Spin until a condition holds or the time is over."""
+    while not condition() and time.monotonic() < end_s:
+        executor.spin_once(timeout_sec=SPIN_S)
