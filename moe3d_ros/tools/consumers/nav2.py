@@ -145,7 +145,7 @@ def _clearing(
     consumer: Consumer, outputs: Outputs, topics: dict[str, list[str]]
 ) -> Iterator[Trouble]:
     """Yield what keeps obstacles in the costmap that are there no longer."""
-    clouds = [topic for topic in topics if outputs.is_ours(topic)]
+    clouds = [topic for topic in topics if outputs.is_ours(topic) and topic in outputs.published]
     for topic in (topic for topic in clouds if not topic.endswith('/points_clearing')):
         prefixes = topics[topic]
         if not any(consumer.flag(f'{prefix}.marking', True) for prefix in prefixes):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LIST_TYPE = 'rcl_interfaces/srv/ListParameters'
 SPIN_S = 0.05
+SETTLE_S = 0.3  # from the moment that a server is found
+AGAIN_S = 1.0
 
 
 def nodes_with_parameters(node: Node) -> list[str]:
@@ -47,9 +49,10 @@ def read_parameters(
     from rcl_interfaces.srv import GetParameters
     from rcl_interfaces.srv import ListParameters
 
-    end_s = time.monotonic() + timeout_s
+    listed_s = time.monotonic() + timeout_s / 2  # one that is deaf must not take all the time
+    end_s = listed_s + timeout_s / 2
     questions = {name: ListParameters.Request() for name in names}
-    listed = ask_all(node, executor, ListParameters, '/list_parameters', questions, end_s)
+    listed = ask_all(node, executor, ListParameters, '/list_parameters', questions, listed_s)
     declared = {name: list(answer.result.names) for name, answer in listed.items()}
     questions = {name: GetParameters.Request(names=known) for name, known in declared.items()}
     answers = ask_all(node, executor, GetParameters, '/get_parameters', questions, end_s)
@@ -100,21 +103,45 @@ def ask_all(
     end_s : on the monotonic clock; answers that have not come by then are left out.
     """
     clients = {name: node.create_client(service, f'{name}{suffix}') for name in questions}
+    calls = {name: _Call(client, questions[name]) for name, client in clients.items()}
+
+    def is_done() -> bool:
+        return all([call.is_answered() for call in calls.values()])  # each is asked meanwhile
+
     try:
-        futures: dict[str, Any] = {}
-
-        def is_done() -> bool:
-            for name, client in clients.items():
-                if name not in futures and client.service_is_ready():
-                    futures[name] = client.call_async(questions[name])
-            return len(futures) == len(clients) and all(f.done() for f in futures.values())
-
         _wait(executor, is_done, end_s)
-        done = {name: future for name, future in futures.items() if future.done()}
-        return {name: f.result() for name, f in done.items() if f.exception() is None}
+        answers = {name: call.answer for name, call in calls.items()}
+        return {name: answer for name, answer in answers.items() if answer is not None}
     finally:
         for client in clients.values():
             node.destroy_client(client)
+
+
+class _Call:
+    """
+    A question that is asked again until it is answered.
+
+    A server that has not yet found the way back to a client it has just met loses its answer.
+    """
+
+    def __init__(self, client: Any, request: Any) -> None:  # noqa: ANN401
+        self._client, self._request = client, request
+        self._next_s: float | None = None  # when to ask
+        self._futures: list[Any] = []
+        self.answer: Any = None
+
+    def is_answered(self) -> bool:
+        """Return whether the answer has come; ask where it is time to."""
+        now_s = time.monotonic()
+        if self._next_s is None and self._client.service_is_ready():
+            self._next_s = now_s + SETTLE_S
+        if self._next_s is not None and now_s >= self._next_s:
+            self._futures.append(self._client.call_async(self._request))
+            self._next_s = now_s + AGAIN_S
+        for future in self._futures:
+            if future.done() and future.exception() is None:
+                self.answer = future.result()
+        return self.answer is not None
 
 
 def _values(names: list[str], values: Iterable[Any]) -> dict[str, object]:
