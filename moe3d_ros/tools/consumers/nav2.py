@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Sequence
 from difflib import get_close_matches
+import re
 
 from moe3d_ros.tools.consumers.facts import CLOUD
 from moe3d_ros.tools.consumers.facts import Consumer
@@ -14,6 +15,8 @@ from moe3d_ros.tools.consumers.facts import Trouble
 
 NAME = 'Nav2 costmap'
 SOURCES = '.observation_sources'
+# Other layers have other parameters under the same names.
+_LAYERS = re.compile('(nav2_costmap_2d(::|/)(Obstacle|Voxel)Layer)?')
 # Heights in m that points at 40 m reach in an ordinary field of view.
 CLEARING_HEIGHTS_M = (-20.0, 20.0)
 
@@ -36,6 +39,7 @@ def troubles(consumer: Consumer, outputs: Outputs) -> Iterator[Trouble]:
         for name in sorted(consumer.parameters)
         if name.endswith(SOURCES)
     ]
+    layers = [name for name in layers if _LAYERS.fullmatch(consumer.text(f'{name}.plugin', ''))]
     loaded = [layer for layer in layers if isinstance(plugins, Sequence) and layer in plugins]
     for layer in layers:
         if layer not in loaded:

@@ -128,3 +128,11 @@ def test_costmap_without_our_topics_is_not_judged_by_them(find: Find) -> None:
     heard = Outputs(published=frozenset({'/scan'}))
 
     assert not find(nav2, lidar, heard=heard)
+
+
+def test_layer_of_another_package_is_not_judged_by_these_rules(find: Find) -> None:
+    other = {'layer.plugin': 'spatio_temporal_voxel_layer/SpatioTemporalVoxelLayer'}
+
+    assert not find(nav2, GOOD | other | {'layer.near.data_type': 'LaserScan'})
+    for ours in ('nav2_costmap_2d::VoxelLayer', 'nav2_costmap_2d::ObstacleLayer'):
+        assert find(nav2, GOOD | {'layer.plugin': ours, 'layer.near.data_type': 'LaserScan'})
