@@ -11,6 +11,7 @@ from moe3d_ros.tools.consumers.facts import TF_BUFFER_S
 from moe3d_ros.tools.consumers.facts import Trouble
 
 MAX_FRAMES_NAMED = 8
+LATE_S = 0.5  # what was still on its way when the listening ended
 
 
 @dataclass(slots=True)
@@ -113,7 +114,7 @@ class TransformLog:
             return ''
         name = f'{edge.parent} -> {child}'
         late_s = (min(stamps_ns) - edge.last_ns) / 1e9
-        if late_s > 0:
+        if late_s > LATE_S:
             return (
                 f'the newest {name} of TF is {late_s:.2f} s older than the messages: its sender '
                 f'has stopped, is late or has another clock.'
