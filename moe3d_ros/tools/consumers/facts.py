@@ -38,7 +38,7 @@ class Trouble(NamedTuple):
     @property
     def text(self) -> str:
         """Return value, effect and remedy as sentences."""
-        return f'is {self.value!r}: {self.effect} {self.remedy}'
+        return f'{self.value if self.value != "" else "empty"}: {self.effect} {self.remedy}'
 
 
 @dataclass(frozen=True, slots=True)

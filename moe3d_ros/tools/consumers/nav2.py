@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -9,12 +10,14 @@ import re
 
 from moe3d_ros.tools.consumers.facts import CLOUD
 from moe3d_ros.tools.consumers.facts import Consumer
+from moe3d_ros.tools.consumers.facts import late_transforms
 from moe3d_ros.tools.consumers.facts import Outputs
 from moe3d_ros.tools.consumers.facts import TF_BUFFER_S
 from moe3d_ros.tools.consumers.facts import Trouble
 
 NAME = 'Nav2 costmap'
 SOURCES = '.observation_sources'
+QUEUE = 50  # of the filter of each source, fixed
 # Other layers have other parameters under the same names.
 _LAYERS = re.compile('(nav2_costmap_2d(::|/)(Obstacle|Voxel)Layer)?')
 # Heights in m that points at 40 m reach in an ordinary field of view.
@@ -50,10 +53,12 @@ def troubles(consumer: Consumer, outputs: Outputs) -> Iterator[Trouble]:
         yield from _layer(consumer, layer)
         for source in consumer.text(f'{layer}{SOURCES}').split():
             prefix = f'{layer}.{source}'
-            topic = consumer.text(f'{prefix}.topic', source)
-            topics.setdefault(topic, []).append(prefix)
-            yield from _topic(consumer, outputs, prefix, topic)
+            topics.setdefault(consumer.text(f'{prefix}.topic', source), []).append(prefix)
+    for topic, prefixes in topics.items():
+        for prefix in prefixes:
+            yield from _topic(consumer, outputs, prefix, topic, topics)
             if outputs.is_ours(topic):
+                layer = prefix.rpartition('.')[0]
                 yield from _source(consumer, outputs, layer, prefix, topic)
     yield from _clearing(consumer, outputs, topics)
     yield from _tolerance(consumer, outputs)
@@ -85,21 +90,25 @@ def _layer(consumer: Consumer, layer: str) -> Iterator[Trouble]:
             )
 
 
-def _topic(consumer: Consumer, outputs: Outputs, prefix: str, topic: str) -> Iterator[Trouble]:
+def _topic(
+    consumer: Consumer, outputs: Outputs, prefix: str, topic: str, used: Collection[str]
+) -> Iterator[Trouble]:
     """Yield a topic that nobody publishes, or of another type than is declared."""
+    ours = sorted(name for name in outputs.published if outputs.is_ours(name))
     if not topic.startswith('/'):
-        effect = (
-            f'it is completed by the namespace of {consumer.name}, differently in each release.'
-        )
-        similar = next((name for name in outputs.published if name.endswith(f'/{topic}')), '')
-        remedy = f'Write the full name{": " + similar if similar else ""}.'
-        yield Trouble(f'{prefix}.topic', topic, effect, remedy)
+        similar = [name for name in ours if name.endswith(f'/{topic}')]
+        if similar:
+            effect = f'the namespace of {consumer.name} completes it, differently in each release.'
+            remedy = f'Write the full name: {similar[0]}.'
+            yield Trouble(f'{prefix}.topic', topic, effect, remedy)
         return
     if topic not in outputs.published:
-        ours = sorted(filter(outputs.is_ours, outputs.published))
-        close = get_close_matches(topic, ours, n=1, cutoff=0.5)
+        close = get_close_matches(topic, ours, n=1, cutoff=0.9)  # a letter or two
+        free = [name for name in ours if name not in used]
+        close = close or get_close_matches(topic, free, n=1, cutoff=0.5)
         remedy = f'Did you mean {close[0]}?' if close else 'Is its node active?'
-        yield Trouble(f'{prefix}.topic', topic, 'nobody publishes it.', remedy)
+        is_meant = bool(close) or outputs.is_ours(topic)
+        yield Trouble(f'{prefix}.topic', topic, 'nobody publishes it.', remedy, severe=is_meant)
     data_type = consumer.text(f'{prefix}.data_type', 'LaserScan')
     if outputs.stream(topic).type == CLOUD and data_type != 'PointCloud2':
         effect = 'it waits for another type than the topic has, and hears nothing.'
@@ -126,9 +135,10 @@ def _source(
         near_m, far_m = consumer.number(near, 0.0), consumer.number(far, farthest_m)
         if far_m <= near_m:
             yield Trouble(far, far_m, f'it is not above {near}: nothing is used.', 'Raise it.')
-        elif kind == 'obstacle':
+        elif kind == 'obstacle' and consumer.flag(f'{prefix}.marking', True):
             effect = f'points beyond {far_m:g} m are no obstacles.'
             yield Trouble(far, far_m, effect, 'Raise it if that is too near.', severe=False)
+    yield from late_transforms(outputs, topic, QUEUE)
     frame, sensor_frame = outputs.stream(topic).frame, consumer.text(f'{prefix}.sensor_frame')
     if sensor_frame and frame and sensor_frame != frame:
         effect = f'rays start there instead of at the camera ({frame}).'

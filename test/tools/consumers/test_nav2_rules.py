@@ -119,6 +119,21 @@ def test_pose_of_the_robot_that_comes_later_than_the_tolerance_is_named(
     assert not severe(find(nav2, GOOD, heard=replace(late, sends_tf=False)))
 
 
+def test_topic_of_a_lidar_that_is_not_there_is_told_without_being_a_failure(find: Find) -> None:
+    both = GOOD | {'layer.observation_sources': 'near far scan', 'layer.scan.topic': '/scan'}
+
+    assert not severe(find(nav2, both))
+    assert any(trouble.value == '/scan' for trouble in find(nav2, both))
+
+
+def test_topic_that_another_source_uses_is_not_proposed(find: Find, outputs: Outputs) -> None:
+    without = replace(outputs, published=outputs.published - {CLEARING})
+
+    (trouble,) = (t for t in find(nav2, GOOD, heard=without) if t.value == CLEARING)
+    assert trouble.severe
+    assert POINTS + '?' not in trouble.remedy
+
+
 def test_costmap_without_our_topics_is_not_judged_by_them(find: Find) -> None:
     lidar = {
         'plugins': ['layer'],
