@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+import re
 
 from moe3d_ros.tools.consumers.facts import Consumer
 from moe3d_ros.tools.consumers.facts import Outputs
@@ -12,6 +13,7 @@ from moe3d_ros.tools.consumers.facts import Trouble
 NAME = 'robot_localization'
 AXES = ('x', 'y', 'z', 'roll', 'pitch', 'yaw')
 NUM_STATES = 15  # poses, their velocities, accelerations
+_CONFIG = re.compile(r'(odom|pose)\d+_config')
 
 
 def recognises(consumer: Consumer) -> bool:
@@ -20,8 +22,12 @@ def recognises(consumer: Consumer) -> bool:
 
 
 def frames(consumer: Consumer) -> list[tuple[str, str]]:
-    """Return no frame: poses and twists are judged by the frames of their messages."""
-    return []
+    """Return the frame into which poses are transformed; none where only velocities are fused."""
+    configs = [value for name, value in consumer.parameters.items() if _CONFIG.fullmatch(name)]
+    if not any(isinstance(used, Sequence) and any(used[:6]) for used in configs):
+        return []
+    odom = consumer.text('odom_frame', 'odom')
+    return [('world_frame', consumer.text('world_frame', odom))]
 
 
 def troubles(consumer: Consumer, outputs: Outputs) -> Iterator[Trouble]:

@@ -78,7 +78,7 @@ def live_checks(node_name: str, seconds: float) -> list[Check]:
     Parameters
     ----------
     node_name : full name of the node, such as `/moe3d`.
-    seconds : how long to listen. Discovery and questions take up to ten seconds more.
+    seconds : how long to listen. Discovery and questions take up to twelve more.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def report(seen: Seen) -> Iterator[Check]:
     clock = clock_troubles(seen.use_sim_time, CLOCK in outputs.published)
     yield from _checks('clock', 'all nodes go by the same', clock)
     if seen.transforms is None:
-        yield Check('TF', False, NO_TF, required=False)
+        yield Check('TF', False, f'{NO_TF}{_needed_frames(seen)}', required=False)
     else:
         second = seen.transforms.second_parents()
         yield from _checks('TF', 'every frame has one parent', second)
@@ -210,6 +210,20 @@ def _frames(rules: Rules, consumer: Consumer, seen: Seen) -> Iterator[Trouble]:
                 remedy = f'Let somebody send it, or name another frame in {setting}.'
                 yield Trouble(setting, target, f'{topic} is dropped: {text}', remedy)
                 break
+
+
+def _needed_frames(seen: Seen) -> str:
+    """Name the frames that TF has to join, for who looks himself."""
+    needed = sorted(
+        {
+            f'{stream.frame} -> {target} ({consumer.name} {setting})'
+            for rules, consumer in seen.consumers
+            for setting, target in rules.frames(consumer)
+            for stream in map(seen.outputs.stream, consumer.inputs)
+            if stream.frame not in ('', target)
+        }
+    )
+    return f' It has to join {", ".join(needed)}.' if needed else ''
 
 
 def _checks(name: str, all_well: str, troubles: Iterable[Trouble]) -> Iterator[Check]:

@@ -73,12 +73,11 @@ def _one_by_one(
     from rcl_interfaces.srv import GetParameters
 
     client = node.create_client(GetParameters, f'{name}/get_parameters')
+    calls = {key: _Call(client, GetParameters.Request(names=[key])) for key in known}
     try:
-        _wait(executor, client.service_is_ready, end_s)
-        futures = {key: client.call_async(GetParameters.Request(names=[key])) for key in known}
-        _wait(executor, lambda: all(future.done() for future in futures.values()), end_s)
-        values = {key: f.result().values for key, f in futures.items() if f.done()}
-        return {k: v for key, found in values.items() for k, v in _values([key], found).items()}
+        _wait(executor, lambda: _all_answered(calls.values()), end_s)
+        answers = [(key, call.answer) for key, call in calls.items() if call.answer is not None]
+        return {k: v for key, a in answers for k, v in _values([key], a.values).items()}
     finally:
         node.destroy_client(client)
 
@@ -105,11 +104,8 @@ def ask_all(
     clients = {name: node.create_client(service, f'{name}{suffix}') for name in questions}
     calls = {name: _Call(client, questions[name]) for name, client in clients.items()}
 
-    def is_done() -> bool:
-        return all([call.is_answered() for call in calls.values()])  # each is asked meanwhile
-
     try:
-        _wait(executor, is_done, end_s)
+        _wait(executor, lambda: _all_answered(calls.values()), end_s)
         answers = {name: call.answer for name, call in calls.items()}
         return {name: answer for name, answer in answers.items() if answer is not None}
     finally:
@@ -142,6 +138,11 @@ class _Call:
             if future.done() and future.exception() is None:
                 self.answer = future.result()
         return self.answer is not None
+
+
+def _all_answered(calls: Iterable[_Call]) -> bool:
+    """Return whether all answers have come; ask for those that have not."""
+    return all([call.is_answered() for call in calls])  # a list: each call has its turn
 
 
 def _values(names: list[str], values: Iterable[Any]) -> dict[str, object]:

@@ -90,6 +90,8 @@ class TransformLog:
         -------
         A sentence; empty where all is well.
         """
+        if target.lstrip('/') == source.lstrip('/'):
+            return ''
         chains = self._chain(target), self._chain(source)
         for frame, chain in zip((target, source), chains, strict=True):
             if len(chain) == 1 and not self._is_known(frame):

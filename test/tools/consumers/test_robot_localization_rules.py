@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from moe3d_ros.tools.consumers import robot_localization
+from moe3d_ros.tools.consumers.facts import Consumer
 from moe3d_ros.tools.consumers.facts import Outputs
 from moe3d_ros.tools.consumers.facts import POSE
 from moe3d_ros.tools.consumers.facts import Stream
@@ -105,3 +106,11 @@ def test_two_senders_of_the_same_transform_are_named(find: Find, outputs: Output
     (trouble,) = find(robot_localization, GOOD, heard=both)
     assert 'two parents' in trouble.effect
     assert not find(robot_localization, GOOD | {'publish_tf': False}, heard=both)
+
+
+def test_frame_of_the_world_is_needed_for_poses_alone() -> None:
+    velocities = [False] * 6 + [True] * 6 + [False] * 3
+    poses = Consumer('/ekf', GOOD | {'world_frame': 'map'})
+
+    assert robot_localization.frames(poses) == [('world_frame', 'map')]
+    assert not robot_localization.frames(Consumer('/ekf', GOOD | {'odom0_config': velocities}))

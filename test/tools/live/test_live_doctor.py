@@ -20,6 +20,9 @@ pytest.importorskip('rclpy')
 from moe3d_ros.settings.file import read_params_file
 from moe3d_ros.tools.live.examine import live_checks
 from nav_msgs.msg import Odometry
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.srv import GetParameters
 from rcl_interfaces.srv import ListParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
@@ -105,6 +108,30 @@ class Wheels(DoubleNode):
             sender.publish(message)
 
         self.create_timer(0.1, send)
+
+
+class Strict(Node):
+    """An octomap_server of rclcpp, which tells nothing if one of the names has no value."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__('strict', context=context, start_parameter_services=False)
+        self.create_service(ListParameters, '~/list_parameters', self._list)
+        self.create_service(GetParameters, '~/get_parameters', self._get)
+
+    def _list(
+        self, _: ListParameters.Request, answer: ListParameters.Response
+    ) -> ListParameters.Response:
+        answer.result.names = ['sensor_model.max_range', 'without_value']
+        return answer
+
+    def _get(
+        self, request: GetParameters.Request, answer: GetParameters.Response
+    ) -> GetParameters.Response:
+        if 'without_value' not in request.names:
+            answer.values = [
+                ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=-1.0)
+            ]
+        return answer
 
 
 class Graph:
@@ -229,22 +256,25 @@ def test_tf_that_cannot_be_heard_is_said(as_shipped: Graph) -> None:
         assert not check.ok
         assert not check.required
         assert 'tf2_msgs is not installed' in check.detail
+        assert 'camera_optical -> odom (/octomap_server frame_id)' in check.detail
 
 
-def test_node_that_waits_for_a_clock_and_node_that_never_answers_are_survived(
+def test_nodes_that_wait_for_a_clock_never_answer_or_answer_strictly_are_survived(
     ros_context: Context,
 ) -> None:
     waiting = DoubleNode('waiting', ros_context, {'use_sim_time': True})
     deaf = Node('deaf', context=ros_context, start_parameter_services=False)
     deaf.create_service(ListParameters, '~/list_parameters', lambda _, answer: answer)
+    strict = Strict(ros_context)
     try:
-        with spinning(waiting):
+        with spinning(waiting, strict):
             named = failures(live_checks('/moe3d', 0.5))
     finally:
         deaf.destroy_node()
 
     assert 'nobody publishes /clock: the time of /waiting' in named['clock use_sim_time']
     assert 'nothing is published below this name' in named['/moe3d']
+    assert 'every point is an obstacle' in named['/strict sensor_model.max_range']
 
 
 def test_empty_graph_is_reported_in_json_without_hanging(tmp_path: Path) -> None:
