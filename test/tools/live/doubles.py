@@ -6,12 +6,14 @@ from collections.abc import Mapping
 import math
 from typing import TYPE_CHECKING
 
+from geometry_msgs.msg import TransformStamped
 from moe3d_ros.topics import motion_topics
 from moe3d_ros.topics import output_topics
 from nav_msgs.msg import Odometry
 import numpy as np
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
@@ -193,3 +195,30 @@ class Rtabmap(DoubleNode):
 
     def _take(self, message: Odometry) -> None:
         self.count += 1
+
+
+class Transforms(DoubleNode):
+    """Sends base_link -> the camera once, and odom -> base_link for some time ago."""
+
+    def __init__(self, context: Context, late_s: int = 0) -> None:
+        from tf2_msgs.msg import TFMessage
+
+        super().__init__('transforms', context, {})
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._static = self.create_publisher(TFMessage, '/tf_static', latched)
+        self._static.publish(TFMessage(transforms=[self._transform('base_link', FRAME, 0)]))
+        sender = self.create_publisher(TFMessage, '/tf', 100)
+
+        def send() -> None:
+            moving = self._transform('odom', 'base_link', late_s)
+            sender.publish(TFMessage(transforms=[moving]))
+
+        self.create_timer(0.05, send)
+
+    def _transform(self, parent: str, child: str, late_s: int) -> TransformStamped:
+        made = TransformStamped(child_frame_id=child)
+        made.header.frame_id = parent
+        made.header.stamp = self.get_clock().now().to_msg()
+        made.header.stamp.sec -= late_s
+        made.transform.rotation.w = 1.0
+        return made

@@ -11,49 +11,19 @@ import pytest
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 pytest.importorskip('tf2_msgs', reason='needs tf2_msgs, see test/tf2_msgs/build.sh')
 
-from geometry_msgs.msg import TransformStamped
 from moe3d_engine.cli.doctor import Check
 from moe3d_ros.tools.live.examine import live_checks
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy
-from rclpy.qos import QoSProfile
-from tf2_msgs.msg import TFMessage
 
-from .doubles import DoubleNode
-from .doubles import FRAME
 from .doubles import Moe3d
 from .doubles import Octomap
+from .doubles import Transforms
 
 pytestmark = pytest.mark.filterwarnings('ignore:failed to send response:RuntimeWarning')
 OLD_S = 3
 Examine = Callable[..., dict[str, Check]]
-
-
-class Transforms(DoubleNode):
-    """Sends base_link -> the camera once, and odom -> base_link for some time ago."""
-
-    def __init__(self, context: Context, late_s: int) -> None:
-        super().__init__('transforms', context, {})
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._static = self.create_publisher(TFMessage, '/tf_static', latched)
-        self._static.publish(TFMessage(transforms=[self._transform('base_link', FRAME, 0)]))
-        sender = self.create_publisher(TFMessage, '/tf', 100)
-
-        def send() -> None:
-            moving = self._transform('odom', 'base_link', late_s)
-            sender.publish(TFMessage(transforms=[moving]))
-
-        self.create_timer(0.05, send)
-
-    def _transform(self, parent: str, child: str, late_s: int) -> TransformStamped:
-        made = TransformStamped(child_frame_id=child)
-        made.header.frame_id = parent
-        made.header.stamp = self.get_clock().now().to_msg()
-        made.header.stamp.sec -= late_s
-        made.transform.rotation.w = 1.0
-        return made
 
 
 @pytest.fixture
