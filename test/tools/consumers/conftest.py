@@ -38,7 +38,7 @@ def outputs() -> Outputs:
         topics.color: replace(image, encoding='rgb8'),
         topics.camera_info: replace(image, type=CAMERA_INFO),
         topics.points: cloud,
-        f'{topics.points}_clearing': cloud,
+        topics.points_clearing: cloud,
         motion_topics('camera', node='/moe3d').odometry: Stream(
             ODOMETRY,
             stamps_ns=POSE_NS,

@@ -86,7 +86,7 @@ class Moe3d(DoubleNode):
                 (topics.color, Image),
                 (topics.camera_info, CameraInfo),
                 (topics.points, PointCloud2),
-                (f'{topics.points}_clearing', PointCloud2),
+                (topics.points_clearing, PointCloud2),
                 (odometry, Odometry),
             )
         }
