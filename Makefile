@@ -60,7 +60,7 @@ soak: $(VENV)/.test
 # A minute of compiling for a message that PyPI does not have.
 tf: $(VENV)/.test
 	test/tf2_msgs/build.sh "$(VENV)"
-	$(BIN)/$(PYTEST) test/inputs test/outputs
+	$(BIN)/$(PYTEST) test/inputs test/outputs test/tools/live
 
 parts: $(PARTS)
 

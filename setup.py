@@ -29,6 +29,7 @@ setup(
         (SHARE, ['package.xml']),
         (f'{SHARE}/launch', files_in('launch', '*.launch.py')),
         (f'{SHARE}/config', files_in('config', '*.yaml', '*.rviz', '*.xml')),
+        (f'{SHARE}/config/consumers', files_in('config/consumers', '*.yaml')),
     ],
     python_requires='>=3.10',
     install_requires=['numpy>=1.26,<3'],

@@ -17,7 +17,9 @@ import time
 
 print('program has begun', time.monotonic(), flush=True)
 
-sys.path.insert(1, str(Path(__file__).resolve().parents[1]))  # as pytest's `pythonpath`
+sys.path.insert(
+    1, str(Path(__file__).resolve().parents[1] / 'support')
+)  # as pytest's `pythonpath`
 
 import conftest  # noqa: E402 (of this folder; after the first line, which tells the time)
 from moe3d_engine.types import RawOutputs  # noqa: E402

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
         'share/moe3d_ros/config/reconstruct.yaml',
         'share/moe3d_ros/config/reconstruct.rviz',
         'share/moe3d_ros/config/fastdds.xml',
+        'share/moe3d_ros/config/consumers/nav2_costmap.yaml',
+        'share/moe3d_ros/config/consumers/rtabmap.yaml',
     ],
 )
 def test_colcon_installs_file_unchanged(colcon_install: Path, name: str) -> None:

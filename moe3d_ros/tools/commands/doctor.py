@@ -1,4 +1,4 @@
-"""`moe3d doctor`: the engine's checks, then ROS and topics; or the rules that a bag must keep."""
+"""`moe3d doctor`: engine, ROS and topics; or the rules of a bag; or what mappers take."""
 
 from __future__ import annotations
 
@@ -23,13 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seconds', type=float, default=5.0, help='how long to listen (default 5)'
     )
-    parser.add_argument(
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument(
         '--bag', type=Path, metavar='BAG',
         help='check only what a node has published: the conventions of ROS (REP 103, 104, 105, '
         '117, 118) and what robot_localization, rtabmap, nvblox and Nav2 read',
     )  # fmt: skip
+    only.add_argument(
+        '--live', action='store_true',
+        help='look only at the running graph: why do mappers not get, or drop, what a node '
+        'publishes (QoS, clocks, TF, the parameters of Nav2, nvblox, octomap_server, '
+        'robot_localization and rtabmap)',
+    )  # fmt: skip
     parser.add_argument(
-        '--node', default='/moe3d', help='whose outputs in the bag (default: /moe3d)'
+        '--node', default='/moe3d', help='whose outputs, for --bag and --live (default: /moe3d)'
     )
 
 
@@ -39,6 +46,8 @@ def execute(args: argparse.Namespace) -> int:
         from moe3d_engine.cli.conformance import report_bag
 
         return report_bag(args.bag, args.node, args.json)
+    if args.live:
+        return _report_live(args)
     from moe3d_engine.cli.doctor import engine_checks
     from moe3d_engine.cli.doctor import report_checks
     from moe3d_ros.fastdds_profile import use_shipped_profile
@@ -50,3 +59,13 @@ def execute(args: argparse.Namespace) -> int:
     if args.image_topic is not None:
         checks += topic_checks(args.image_topic, args.camera_info_topic, args.seconds)
     return report_checks(checks, args.json)
+
+
+def _report_live(args: argparse.Namespace) -> int:
+    """Report the checks of the running graph."""
+    from moe3d_engine.cli.doctor import report_checks
+    from moe3d_ros.fastdds_profile import use_shipped_profile
+    from moe3d_ros.tools.live.examine import guarded_live_checks
+
+    use_shipped_profile()
+    return report_checks(guarded_live_checks(args.node, args.seconds), args.json)
