@@ -19,6 +19,7 @@ from moe3d_engine.geometry.fit import FittedView
 from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import View
+from moe3d_engine.types import WindowCameras
 import numpy as np
 
 
@@ -93,6 +94,7 @@ class Engine:
         decode: Sequence[int],
         cache: FeatureCache,
         timings_ms: dict[str, float],
+        cameras: WindowCameras | None = None,
     ) -> RawOutputs:
         """
         Run the network on a window.
@@ -103,6 +105,7 @@ class Engine:
         decode : indices of the views whose depth is wanted.
         cache : features of views that were in the window before are taken from it; it holds
             those of exactly these views afterwards.
+        cameras : of the views, for a network that compares them; None = not known.
         timings_ms : gets the duration of the stages `preprocess`, `encode` and `reconstruct`.
 
         Returns
@@ -121,7 +124,8 @@ class Engine:
         self._encode(cache.missing(views), cache, timings_ms)
         cache.keep_only(views)
         with timed(timings_ms, 'reconstruct'):
-            raw = self._backend.reconstruct([cache.feature(view) for view in views], decode)
+            features = [cache.feature(view) for view in views]
+            raw = self._backend.reconstruct(features, decode, cameras)
         check_finite(raw)
         return raw
 

@@ -45,6 +45,7 @@ from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.window import KeyframeWindow
 from moe3d_engine.window import WindowConfig
+from moe3d_engine.window_cameras import KnownCameras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -116,7 +117,6 @@ class Session:
         self.engine = engine
         self._config = config or SessionConfig()
         self._on_restart = on_restart
-        self._window = KeyframeWindow(self._config.window)
         self._features = FeatureCache()
         self._unit = UnitTracker(engine.spec.metric)
         self._point_unit = PointUnit()
@@ -125,6 +125,8 @@ class Session:
         if self._config.poses != 'network':
             estimator = ScaleEstimator(self._config.scale, metric_weights=engine.spec.metric)
             self.tracking = StreamTracker(estimator, self._config.poses, threaded=threaded)
+        self._cameras = KnownCameras(engine.spec.input_hw, self.tracking)
+        self._window = KeyframeWindow(self._config.window, self._cameras.has_moved)
 
     @property
     def config(self) -> SessionConfig:
@@ -211,8 +213,9 @@ class Session:
         except Moe3dError as error:
             self.restart(RestartReason.BAD_OUTPUT)
             return Drop(DropReason.BAD_OUTPUT, first.stamp_ns, str(error), first.camera)
-        if self.tracking is not None:
-            for view_result in result.results:
+        for view_result in result.results:
+            self._cameras.remember(view_result)
+            if self.tracking is not None:
                 self.tracking.add_depth(view_result)
         return result
 
@@ -241,7 +244,10 @@ class Session:
         shared = self._unit.shared_view(views)
         extra = () if shared is None or shared in published else (shared,)
         decoded = (*published, *extra)
-        raw = self.engine.run(views, decoded, self._features, timings_ms)
+        cameras = None
+        if self.engine.spec.sweeps:
+            cameras = self._cameras.of_window(views, decoded)
+        raw = self.engine.run(views, decoded, self._features, timings_ms, cameras)
         with timed(timings_ms, 'postprocess'):
             unit = self._unit.unit(views, decoded, raw.depth)
             raw = _of_published(raw, len(published))
@@ -283,6 +289,7 @@ class Session:
         """Forget everything, without a word."""
         self._newest = None
         self._window.clear()
+        self._cameras.reset()
         self._features.clear()
         self._unit.reset()
         self._point_unit.reset()

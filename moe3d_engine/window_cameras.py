@@ -1,0 +1,197 @@
+"""What is known of a window's cameras before the network runs: poses, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+from typing import NamedTuple
+
+from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.warp import warp_depth
+from moe3d_engine.tracking.stream import StreamTracker
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import View
+from moe3d_engine.types import ViewResult
+from moe3d_engine.types import WindowCameras
+import numpy as np
+
+USUAL_DEPTH = 2.0  # of a scene of which no depth is known yet, in the unit of the poses
+PARALLAX = 0.07  # of the depth; a camera that moved by so much shows another side
+TURN_RAD = math.radians(8.0)
+
+
+class PoseErrors(NamedTuple):
+    """Deviations of a pose relative to another: of the turn, and of the move by its length."""
+
+    rotation_rad: float
+    translation_share: float
+
+
+# Of keyframes that were refined together, of wheels, of matches between a few images.
+BY_MAP = PoseErrors(math.radians(0.06), 0.015)
+GIVEN = PoseErrors(math.radians(0.15), 0.02)
+BY_MATCHES = PoseErrors(math.radians(0.1), 0.02)
+
+
+class EarlierDepth(NamedTuple):
+    """
+    What was published of a view.
+
+    Parameters
+    ----------
+    view : the view.
+    depth : (H, W) in the unit of the poses, before rejection.
+    confidence : (H, W) in [0, 1].
+    intrinsics : (3, 3) in pixels of `depth`.
+    """
+
+    view: View
+    depth: Float32Array
+    confidence: Float32Array
+    intrinsics: Float64Array
+
+
+def window_cameras(
+    intrinsics: Sequence[Float64Array | None],
+    cam_from_world: Sequence[Float64Array | None],
+    published: Sequence[int],
+    errors: PoseErrors,
+    depth: float = USUAL_DEPTH,
+    hint: Float32Array | None = None,
+) -> WindowCameras | None:
+    """
+    Return the cameras of V views, or None where there is nothing to compare a published view with.
+
+    Parameters
+    ----------
+    intrinsics : V times (3, 3) in pixels of the network's input; None = not calibrated.
+    cam_from_world : V times (4, 4), of one world; None = not known.
+    published : indices of the views whose depth is wanted.
+    errors : of the poses.
+    depth : of the scene, in the unit of the poses.
+    hint : (P, 2, H / 4, W / 4), see WindowCameras.
+    """
+    known = [
+        k is not None and pose is not None
+        for k, pose in zip(intrinsics, cam_from_world, strict=True)
+    ]
+    if sum(known) < 2 or not all(known[index] for index in published):
+        return None
+    lenses = np.stack([np.eye(3) if k is None else k for k in intrinsics])
+    poses = np.stack([np.eye(4) if pose is None else pose for pose in cam_from_world])
+    moved = poses @ invert_rigid(poses[published[0]])
+    baseline = np.linalg.norm(moved[:, :3, 3], axis=1)
+    error_px = lenses[:, 0, 0] * (
+        errors.rotation_rad + errors.translation_share * baseline / depth
+    )
+    trust = np.where(known, 1 / (1 + error_px**2), 0.0)
+    return WindowCameras(lenses, poses, trust, hint)
+
+
+def has_moved(cam_from_world: Float64Array, earlier: Float64Array, depth: float) -> bool:
+    """
+    Return whether a camera (4, 4) sees another side of things than an earlier one did.
+
+    Parameters
+    ----------
+    cam_from_world, earlier : poses in one world.
+    depth : of the scene, in the unit of the poses.
+    """
+    motion = cam_from_world @ invert_rigid(earlier)
+    turn_rad = math.acos(max(-1.0, min(1.0, (np.trace(motion[:3, :3]) - 1) / 2)))
+    return bool(np.linalg.norm(motion[:3, 3]) > PARALLAX * depth or turn_rad > TURN_RAD)
+
+
+class KnownCameras:
+    """
+    Knows the cameras of a session's windows: by tracking, or by the poses that views come with.
+
+    Parameters
+    ----------
+    input_hw : (H, W) of the network's input.
+    tracking : of the stream; None = views have their poses, or there are none.
+    """
+
+    def __init__(self, input_hw: tuple[int, int], tracking: StreamTracker | None) -> None:
+        self._input_hw = input_hw
+        self._tracking = tracking
+        self._earlier: EarlierDepth | None = None
+        self._depth = USUAL_DEPTH
+
+    def reset(self) -> None:
+        """Forget earlier depth."""
+        self._earlier, self._depth = None, USUAL_DEPTH
+
+    def has_moved(self, before: View, now: View) -> bool | None:
+        """Return whether a camera sees another side of things now; None = nobody knows."""
+        earlier, pose = self._poses((before, now))
+        if earlier is None or pose is None:
+            return None
+        return has_moved(pose, earlier, self._depth)
+
+    def of_window(self, views: Sequence[View], published: Sequence[int]) -> WindowCameras | None:
+        """
+        Return the cameras of a window; None where nobody knows them and the network may guess.
+
+        While a tracked stream has not begun, or is lost, they are there but not trusted: nothing
+        is compared, and no time is spent on poses that nobody reads.
+
+        Parameters
+        ----------
+        views : of the window, oldest first.
+        published : indices of the views whose depth is wanted.
+        """
+        lenses = [
+            None if view.intrinsics is None else self._fitted_from_source(view) @ view.intrinsics
+            for view in views
+        ]
+        errors = GIVEN if self._tracking is None else BY_MAP
+        hint = None
+        if len(published) == 1:
+            hint = self._hint(views[published[0]], lenses[published[0]])
+        poses = self._poses(views)
+        known = window_cameras(lenses, poses, published, errors, self._depth, hint)
+        if known is not None or self._tracking is None:
+            return known
+        calibrated = [lens for lens in lenses if lens is not None]
+        if len(calibrated) < len(lenses):
+            return None
+        unknown = np.tile(np.eye(4), (len(views), 1, 1))
+        return WindowCameras(np.stack(calibrated), unknown, np.zeros(len(views)))
+
+    def remember(self, result: ViewResult) -> None:
+        """Keep what was published of a view, for windows to come."""
+        self._earlier = EarlierDepth(
+            result.view, result.depth_raw, result.boundary_confidence, result.intrinsics
+        )
+        self._depth = float(np.median(result.depth_raw))
+
+    def _poses(self, views: Sequence[View]) -> list[Float64Array | None]:
+        """Return the poses of views in one world, the newest last; None = not known."""
+        if self._tracking is not None:
+            poses = self._tracking.cam_from_map([view.stamp_ns for view in views])
+            if poses[-1] is not None:
+                return poses
+        newest = views[-1].pose
+        return [
+            view.pose.cam_from_world
+            if view.pose is not None and newest is not None and view.pose.source == newest.source
+            else None
+            for view in views
+        ]
+
+    def _hint(self, view: View, intrinsics: Float64Array | None) -> Float32Array | None:
+        """Return earlier depth as a view should see it, (1, 2, H / 4, W / 4), or None."""
+        if self._earlier is None or intrinsics is None:
+            return None
+        before, now = self._poses((self._earlier.view, view))
+        if before is None or now is None:
+            return None
+        _, depth, confidence, lens = self._earlier
+        return warp_depth(depth, confidence, lens, intrinsics, now @ invert_rigid(before))[None]
+
+    def _fitted_from_source(self, view: View) -> Float64Array:
+        """Return (3, 3) from the pixels of a view to those of the network's input."""
+        return fit_geometry(view.image.shape[:2], self._input_hw).fitted_from_source

@@ -1,0 +1,150 @@
+"""What the network is told of the cameras of a window: poses, trust, and earlier depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from moe3d_engine.network import Engine
+from moe3d_engine.session import Session
+from moe3d_engine.session import SessionConfig
+from moe3d_engine.types import Float64Array
+from moe3d_engine.types import PosePrior
+from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import View
+from moe3d_engine.types import ViewResult
+from moe3d_engine.types import WindowCameras
+from moe3d_engine.window import WindowConfig
+from moe3d_engine.window_cameras import GIVEN
+from moe3d_engine.window_cameras import has_moved
+from moe3d_engine.window_cameras import KnownCameras
+from moe3d_engine.window_cameras import window_cameras
+import numpy as np
+import pytest
+
+LENS = np.array([[40.0, 0, 20.5], [0, 40.0, 13.5], [0, 0, 1]])
+INPUT_HW = (28, 42)
+
+
+def pose_at(x: float, turn_rad: float = 0.0) -> Float64Array:
+    pose = np.eye(4)
+    pose[0, 0] = pose[2, 2] = np.cos(turn_rad)
+    pose[0, 2], pose[2, 0] = np.sin(turn_rad), -np.sin(turn_rad)
+    pose[0, 3] = -x
+    return pose
+
+
+def view_at(x: float, source: str = 'odometry', stamp_ns: int = 0) -> View:
+    image = np.full((*INPUT_HW, 3), 51, np.uint8)
+    return View(image, LENS, stamp_ns, pose=PosePrior(pose_at(x), source))
+
+
+def test_the_farther_a_camera_the_less_its_pose_is_trusted() -> None:
+    cameras = window_cameras([LENS] * 3, [pose_at(x) for x in (0.0, 0.2, 0.8)], [0], GIVEN)
+    assert cameras is not None
+    assert 1 > cameras.trust[0] > cameras.trust[1] > cameras.trust[2] > 0.5
+
+
+def test_a_view_without_pose_or_lens_is_not_trusted() -> None:
+    cameras = window_cameras(
+        [LENS, LENS, None, LENS], [pose_at(0), None, pose_at(1), pose_at(2)], [0], GIVEN
+    )
+    assert cameras is not None
+    np.testing.assert_array_equal(cameras.trust > 0, [True, False, False, True])
+
+
+def test_there_is_nothing_to_compare_one_view_with() -> None:
+    assert window_cameras([LENS], [pose_at(0)], [0], GIVEN) is None
+    assert window_cameras([LENS, LENS], [pose_at(0), None], [0], GIVEN) is None
+    assert window_cameras([LENS, LENS, LENS], [None, pose_at(0), pose_at(1)], [0], GIVEN) is None
+
+
+@pytest.mark.parametrize(
+    ('x', 'turn_deg', 'moved'), [(0.1, 0, False), (0.2, 0, True), (0, 5, False), (0, 10, True)]
+)
+def test_a_camera_has_moved_by_its_parallax_or_its_turn(
+    x: float, turn_deg: float, moved: bool
+) -> None:
+    assert has_moved(pose_at(x, np.radians(turn_deg)), pose_at(0), depth=2.0) is moved
+
+
+def test_poses_of_another_source_are_of_another_world() -> None:
+    known = KnownCameras(INPUT_HW, None)
+    cameras = known.of_window([view_at(0), view_at(0.3, 'rig'), view_at(0.5)], [2])
+    assert cameras is not None
+    np.testing.assert_array_equal(cameras.trust > 0, [True, False, True])
+    assert known.has_moved(view_at(0), view_at(0.3, 'rig')) is None
+    assert known.has_moved(view_at(0), view_at(0.3)) is True
+
+
+def test_earlier_depth_is_a_hint_where_the_camera_sees_it_now() -> None:
+    known = KnownCameras(INPUT_HW, None)
+    depth = np.full(INPUT_HW, 4.0, np.float32)
+    confidence = np.full(INPUT_HW, 0.5, np.float32)
+    earlier = view_at(0)
+    known.remember(ViewResult(earlier, earlier.image, LENS, depth, depth, confidence, np.eye(4)))
+    now = View(earlier.image, LENS, 1, pose=PosePrior(np.diag([1.0, 1, 1, 1]), 'odometry'))
+    now.pose.cam_from_world[2, 3] = -1.0  # one unit ahead
+    cameras = known.of_window([earlier, now], [1])
+    assert cameras is not None
+    assert cameras.hint is not None
+    log_depth, certainty = cameras.hint[0]
+    assert (certainty > 0).mean() > 0.5
+    np.testing.assert_allclose(log_depth[certainty > 0], np.log(3.0), atol=1e-5)
+    assert certainty.max() == pytest.approx(0.5)
+
+
+class SweepingBackend:
+    """Remembers what it is told of the cameras; depth is 2 everywhere."""
+
+    name = 'sweeping'
+
+    def __init__(self, plain: object) -> None:
+        self._plain = plain
+        self.spec = plain.spec
+        self.told: list[WindowCameras | None] = []
+
+    def encode(self, images: np.ndarray) -> list[object]:
+        return self._plain.encode(images)
+
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
+        self.told.append(cameras)
+        return self._plain.reconstruct(features, publish)
+
+    def close(self) -> None:
+        self._plain.close()
+
+
+@pytest.mark.parametrize('sweeps', [True, False])
+def test_only_a_network_that_compares_views_is_told_of_cameras(
+    fake_backend: type, sweeps: bool
+) -> None:
+
+    backend = SweepingBackend(fake_backend())
+    backend.spec = replace(backend.spec, sweeps=sweeps)
+    config = SessionConfig(window=WindowConfig(max_views=2), poses='network')
+    session = Session(Engine(backend), config)
+    for number in range(2):
+        session.push([view_at(0.4 * number, stamp_ns=number * 1_000_000_000)])
+    first, second = backend.told
+    assert first is None
+    assert (second is not None) == sweeps
+    if second is not None:
+        assert (second.trust > 0).all()
+        np.testing.assert_allclose(second.cam_from_world[1], pose_at(0.4))
+
+
+def test_a_stream_that_is_not_tracked_yet_is_not_compared(fake_backend: type) -> None:
+
+    backend = SweepingBackend(fake_backend())
+    backend.spec = replace(backend.spec, sweeps=True)
+    session = Session(Engine(backend), SessionConfig(poses='tracking'))
+    session.push([View(view_at(0).image, LENS, 1)])
+    assert backend.told[0] is not None
+    assert not backend.told[0].trust.any()
+    session.close()
