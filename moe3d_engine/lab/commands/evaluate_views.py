@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='of checkpoints (default: agree, which exported weights have built in)',
     )  # fmt: skip
     group.add_argument(
-        '--poses', choices=['unknown', 'true', 'perturbed'], default='unknown',
+        '--cameras', choices=['unknown', 'true', 'perturbed'], default='unknown',
         help='what a network that compares views is told of their cameras; perturbed: off by .2 '
         'degrees and 3 %% of the distance (default: unknown)',
     )  # fmt: skip
@@ -93,7 +93,7 @@ def execute(args: argparse.Namespace) -> int:
     for weights, network in networks.items():
         shown = tqdm((sets[i] for i in numbers), total=len(numbers), desc=weights, leave=False)
         options = ViewsOptions(
-            network.confidence_tau, args.retained, args.views, args.all_metrics, args.poses
+            network.confidence_tau, args.retained, args.views, args.all_metrics, args.cameras
         )
         configuration = describe(weights, network, args)
         runs[weights] = evaluate_views(network.predict, shown, options, configuration)
@@ -105,7 +105,7 @@ def execute(args: argparse.Namespace) -> int:
             draw_deciding_experts(folder, Path(weights), sets[0])
     if args.json:
         settings = {'data': args.data, 'sets': len(numbers), 'views': args.views}
-        settings |= {'retained': args.retained, 'decode': args.decode, 'poses': args.poses}
+        settings |= {'retained': args.retained, 'decode': args.decode, 'cameras': args.cameras}
         report = {'settings': settings, 'figures': figures, 'reports': reports}
         print(json.dumps(without_nan(report)))
     else:
