@@ -58,19 +58,31 @@ def execute(args: argparse.Namespace) -> int:
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     config = TrainConfig(**values)
     with PartialState(cpu=on_cpu()).main_process_first():
-        render_missing(config.data, range(args.sets), config.image_hw, config.workers)
+        walks = config.part == 'sweep'
+        render_missing(config.data, range(args.sets), config.image_hw, config.workers, walks=walks)
         held_out = range(VALIDATION_SEED_START, VALIDATION_SEED_START + args.held_out_sets)
-        render_missing(config.held_out, held_out, config.image_hw, config.workers)
+        render_missing(config.held_out, held_out, config.image_hw, config.workers, walks=walks)
     metrics = train(config, resume=args.resume)
     if metrics:
         print_summary({k: v if args.json else f'{v:.3f}' for k, v in metrics.items()}, args.json)
     return 0
 
 
-def render_missing(data: str, seeds: range, image_hw: tuple[int, int], workers: int = 0) -> None:
-    """Render the sets of `seeds` that a folder lacks; nothing where a reader is named."""
+def render_missing(
+    data: str,
+    seeds: range,
+    image_hw: tuple[int, int],
+    workers: int = 0,
+    *,
+    walks: bool = False,
+) -> None:
+    """
+    Render the sets of `seeds` that a folder lacks; nothing where a reader is named.
+
+    With `walks` the views of a set are keyframes of a robot's way; see `write_dataset`.
+    """
     from moe3d_engine.lab.synthetic.dataset import write_dataset
 
     if ':' not in data:
         processes = workers or len(os.sched_getaffinity(0))
-        write_dataset(data, seeds, image_hw=image_hw, processes=processes)
+        write_dataset(data, seeds, image_hw=image_hw, processes=processes, walks=walks)
