@@ -38,6 +38,7 @@ EXACT = frozenset(
     | {'Transpose', 'Unsqueeze'}
 )
 POSE = 'pose_encoding'
+_TRUNK = '.aggregator.'  # in the names of the weights that all views share
 
 
 class _Kind(NamedTuple):
@@ -109,10 +110,15 @@ def sensitive_nodes(graph: ir.Graph) -> set[ir.Node]:
     Return the products that stay float32.
 
     They are those that only the poses depend on (the camera head), and the last ones before an
-    exponential or the logarithm of the gate's weights.
+    exponential or the logarithm of the gate's weights. In a graph of poses alone, what follows
+    the trunk is the camera head.
     """
     poses = [value for value in graph.outputs if value.name == POSE]
     others = [value for value in graph.outputs if value.name != POSE]
+    if not others:
+        # Matrices lose their names when the exporter transposes them; norms and biases keep them.
+        trunk = (node for node in graph if any(_TRUNK in str(v and v.name) for v in node.inputs))
+        others = [value for node in trunk for value in node.outputs]
     sensitive = _upstream(poses) - _upstream(others)
     for node in graph:
         if node.op_type in EXPONENTIALS:

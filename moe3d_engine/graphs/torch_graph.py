@@ -61,7 +61,7 @@ class TorchGraph:
     ----------
     path : of the graph.
     device : of torch, such as `cuda`.
-    matrices, convolutions : how products of 16 bits add up, of MatMul and Gemm, and of
+    matrices, convolutions : how products of 16 bits add up, of MatMul and Gemm, and of plane
         convolutions with one group; None is what torch does on the device. Those of float32 are
         always torch's.
     """
@@ -134,13 +134,15 @@ class TorchGraph:
         """Compute a convolution, as a product of unfolded data where its sums are of interest."""
         data, weight, *rest = arguments
         bias = rest[0] if rest else None
-        strides, pads = options.numbers('strides', [1, 1]), options.numbers('pads', [0] * 4)
+        axes = data.ndim - 2
+        strides = options.numbers('strides', [1] * axes)
+        pads = options.numbers('pads', [0] * (2 * axes))
         groups = options.number('group', 1)
-        by_hand = self._convolutions is not None and groups == 1 and name == 'Conv'
+        by_hand = self._convolutions is not None and groups == 1 and name == 'Conv' and axes == 2
         if data.dtype == torch.float32 or not by_hand:
             return _convolve(name, data, weight, bias, strides, pads, groups)
         assert self._convolutions is not None
-        data = functional.pad(data, (pads[1], pads[3], pads[0], pads[2]))
+        data = functional.pad(data, _torch_pads(pads))
         columns = functional.unfold(data.float(), weight.shape[2:], stride=tuple(strides)).to(
             data.dtype
         )
@@ -170,9 +172,16 @@ def _convolve(
     if name == 'ConvTranspose':
         result = functional.conv_transpose2d(data, weight, bias, strides, pads[:2], groups=groups)
     else:
-        data = functional.pad(data, (pads[1], pads[3], pads[0], pads[2]))
-        result = functional.conv2d(data, weight, bias, strides, groups=groups)
+        data = functional.pad(data, _torch_pads(pads))
+        convolve = functional.conv3d if data.ndim == 5 else functional.conv2d
+        result = convolve(data, weight, bias, strides, groups=groups)
     return result.to(kind)
+
+
+def _torch_pads(pads: list[int]) -> list[int]:
+    """Return the pads of a convolution, all begins first, as torch wants them: last axis first."""
+    axes = len(pads) // 2
+    return [n for axis in reversed(range(axes)) for n in (pads[axis], pads[axis + axes])]
 
 
 def _with_last_uses(graph: ir.Graph) -> list[tuple[ir.Node, list[ir.Value]]]:

@@ -46,9 +46,9 @@ class Options:
         """Return whole numbers."""
         return [int(value) for value in self._attributes.get_ints(name, tuple(default))]
 
-    def text(self, name: str) -> str:
+    def text(self, name: str, default: str | None = None) -> str:
         """Return a text."""
-        return str(self._attributes.get_string(name))
+        return str(self._attributes.get_string(name, default))
 
 
 Operator = Callable[[Arguments, Options], Tensor]
@@ -129,11 +129,36 @@ def _norm(arguments: Arguments, options: Options) -> Tensor:
     return functional.layer_norm(data, weight.shape, weight, bias[0] if bias else None, epsilon)
 
 
-def _pad(arguments: Arguments, _: Options) -> Tensor:
+def _pad(arguments: Arguments, options: Options) -> Tensor:
     data, pads, *value = arguments
     begins, ends = ints(pads)[: data.ndim], ints(pads)[data.ndim :]
     flat = [n for pair in zip(begins[::-1], ends[::-1], strict=True) for n in pair]
+    if options.text('mode', 'constant') == 'edge':
+        assert not any(flat[4:]), 'only rows and columns continue'
+        return functional.pad(data, flat[:4], mode='replicate')
     return functional.pad(data, flat, value=float(value[0]) if value else 0.0)
+
+
+def _average_pool(arguments: Arguments, options: Options) -> Tensor:
+    sides = options.numbers('kernel_shape', ())
+    strides, pads = options.numbers('strides', [1, 1]), options.numbers('pads', [0] * 4)
+    assert pads[:2] == pads[2:], 'pads are the same on both sides'
+    counts = bool(options.number('count_include_pad', 0))
+    return functional.avg_pool2d(arguments[0], sides, strides, pads[:2], False, counts)
+
+
+def _grid_sample(arguments: Arguments, options: Options) -> Tensor:
+    data, grid = arguments
+    corners = bool(options.number('align_corners', 0))
+    border = options.text('padding_mode', 'zeros')
+    return functional.grid_sample(data, grid, 'bilinear', border, corners)
+
+
+def _arg_max(arguments: Arguments, options: Options) -> Tensor:
+    found: Tensor = arguments[0].argmax(
+        options.number('axis', 0), bool(options.number('keepdims', 1))
+    )
+    return found
 
 
 def _reshape(arguments: Arguments, _: Options) -> Tensor:
@@ -196,6 +221,9 @@ def _where(arguments: Arguments, _: Options) -> Tensor:
 OPERATORS: dict[str, Operator] = {
     'Abs': _single(torch.abs),
     'Add': _pairwise(torch.add),
+    'And': _pairwise(torch.logical_and),
+    'ArgMax': _arg_max,
+    'AveragePool': _average_pool,
     'Cast': _cast,
     'Clip': _clip,
     'Concat': _concat,
@@ -207,8 +235,11 @@ OPERATORS: dict[str, Operator] = {
     'GatherND': _gather_nd,
     'Gelu': _single(functional.gelu),
     'Greater': _pairwise(torch.gt),
+    'GreaterOrEqual': _pairwise(torch.ge),
+    'GridSample': _grid_sample,
     'Identity': lambda a, _: a[0],
     'LayerNormalization': _norm,
+    'Less': _pairwise(torch.lt),
     'LessOrEqual': _pairwise(torch.le),
     'Log': _single(torch.log),
     'LogSoftmax': lambda a, options: functional.log_softmax(a[0], options.number('axis', -1)),
@@ -233,11 +264,13 @@ OPERATORS: dict[str, Operator] = {
     'Sign': _single(torch.sign),
     'Sin': _single(torch.sin),
     'Slice': _slice,
+    'Softplus': _single(functional.softplus),
     'Softmax': lambda a, options: torch.softmax(a[0], options.number('axis', -1)),
     'Sqrt': _single(torch.sqrt),
     'Squeeze': _squeeze,
     'Sub': _pairwise(torch.sub),
     'Tan': _single(torch.tan),
+    'Tanh': _single(torch.tanh),
     'Tile': lambda a, _: a[0].repeat(ints(a[1])),
     'Transpose': lambda a, options: a[0].permute(options.numbers('perm', ())),
     'Unsqueeze': _unsqueeze,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from moe3d_engine.model.sweep.surfaces import enlarged
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
-from torch.nn.functional import interpolate
 
 FIRST_LIMIT, LIMIT = 1.5, 0.3  # in log depth; what differs by more counts as this much
 LITTLE = 0.02  # weight of no shift, where nearly nothing was matched
@@ -32,7 +32,7 @@ def alignment(difference: Tensor, weight: Tensor) -> Tensor:
         shift = shift + (weight * rest).mean((2, 3), keepdim=True) / (mean + LITTLE)
     rest = (difference - shift).clamp(-LIMIT, LIMIT)
     local = _smooth(weight * rest) / (_smooth(weight) + LITTLE)
-    return shift + interpolate(local, scale_factor=float(BLOCK), mode='bilinear')
+    return shift + enlarged(local, BLOCK)
 
 
 def _smooth(x: Tensor) -> Tensor:

@@ -14,7 +14,9 @@ from moe3d_engine.model.sweep.regularize import Hourglass
 from moe3d_engine.model.sweep.regularize import semi_global
 from moe3d_engine.model.sweep.surfaces import best_depth
 from moe3d_engine.model.sweep.surfaces import doubled
+from moe3d_engine.model.sweep.surfaces import enlarged
 from moe3d_engine.model.sweep.surfaces import envelopes
+from moe3d_engine.model.sweep.surfaces import repeated
 from moe3d_engine.model.sweep.volume import coarse_similarity
 from moe3d_engine.model.sweep.volume import COARSE_STRIDE
 from moe3d_engine.model.sweep.volume import fine_similarity
@@ -140,7 +142,7 @@ class PlaneSweep(nn.Module):
         logits, shift = self._regularize(features, score, evidence, known, prior, hint)
         coarse, mass = best_depth(logits, planes)
 
-        centre = interpolate(coarse, scale_factor=2.0)
+        centre = repeated(coarse, 2)
         offsets = torch.linspace(-FINE_REACH, FINE_REACH, FINE_PLANES, device=prior.device)
         fine_planes = centre + offsets[None, :, None, None]
         places = project(
@@ -161,7 +163,7 @@ class PlaneSweep(nn.Module):
         seen = fine_evidence.mean(1, keepdim=True)
         known = interpolate(_at(known, logits), scale_factor=2.0)
         cues = torch.cat((certainty, fine_mass, seen, peak / 8, far - near, known), 1)
-        shift = interpolate(shift, scale_factor=2.0, mode='bilinear')
+        shift = enlarged(shift, 2)
         return Surfaces(near, far, shift, cues, logits, fine_logits, fine_planes)
 
     def _regularize(

@@ -109,20 +109,21 @@ def project(
     depth = at_depths(2)
     in_front = depth > LEAST_DEPTH
     depth = depth.clamp(min=LEAST_DEPTH)
-    places, rates = [], []
+    places, moved = [], []
     for axis in (0, 1):
-        focal = source_intrinsics[:, :, axis, axis, None, None]
+        focal = source_intrinsics[:, :, axis, axis, None]
         centre = source_intrinsics[:, :, axis, 2, None, None]
-        places.append(focal * at_depths(axis) / depth + centre)
-        moved = translation[:, :, axis, None] * far[:, :, 2] - (
-            far[:, :, axis] * translation[:, :, 2, None]
-        )
-        rates.append(focal * inverse * moved[:, :, None] / depth.square())
+        places.append(focal[..., None] * at_depths(axis) / depth + centre)
+        forth = translation[:, :, axis, None] * far[:, :, 2]
+        moved.append(focal * (forth - far[:, :, axis] * translation[:, :, 2, None]))
     x, y = places
     height, width = image_hw
-    visible = in_front & (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-    rate = (rates[0].square() + rates[1].square() + LEAST_RATE**2).sqrt()
-    return Projections(x, y, visible.float(), rate.log())
+    inside_x = (x - (width - 1) / 2).abs() < width / 2
+    inside_y = (y - (height - 1) / 2).abs() < height / 2
+    # The rate is inverse / depth^2 times what does not depend on depth.
+    square = (moved[0].square() + moved[1].square())[:, :, None]
+    rate = square * (inverse / depth.square()).square() + LEAST_RATE**2
+    return Projections(x, y, (in_front & inside_x & inside_y).float(), rate.log() / 2)
 
 
 def sampling_grid(x: Tensor, y: Tensor, stride: int, hw: tuple[int, int]) -> Tensor:
@@ -139,6 +140,6 @@ def sampling_grid(x: Tensor, y: Tensor, stride: int, hw: tuple[int, int]) -> Ten
     """
     places = []
     for pixel, count in ((x, hw[1]), (y, hw[0])):
-        cell = (pixel - (stride - 1)) / stride
-        places.append((cell * (2 / (count - 1)) - 1).clamp(-2.0, 2.0))
+        scale = 2 / (stride * (count - 1))  # pixel stride - 1 is at -1
+        places.append((pixel * scale - ((stride - 1) * scale + 1)).clamp(-2.0, 2.0))
     return torch.stack(places, dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import avg_pool2d
 from torch.nn.functional import pad
 
 NEAR_BEYOND = 2  # depths on either side of the best that are averaged
@@ -67,7 +67,22 @@ def doubled(x: Tensor) -> Tensor:
 
     So do the maps of the stem lie on each other (`geometry.grid_pixels`).
     """
-    height, width = x.shape[2:]
-    x = pad(x, (1, 0, 1, 0), mode='replicate')
-    x = interpolate(x, size=(2 * height + 1, 2 * width + 1), mode='bilinear', align_corners=True)
-    return x[..., 1:, 1:]
+    return avg_pool2d(pad(repeated(x, 2), (1, 0, 1, 0), mode='replicate'), 2, stride=1)
+
+
+def enlarged(x: Tensor, factor: int) -> Tensor:
+    """Return a map of `factor` (even) times the size, linear between the centres of its cells."""
+    beyond = (factor // 2,) * 4
+    x = pad(repeated(x, factor), beyond, mode='replicate')
+    return avg_pool2d(avg_pool2d(x, factor, stride=1), 2, stride=1)
+
+
+def repeated(x: Tensor, factor: int) -> Tensor:
+    """
+    Return a map of `factor` times the size, each cell repeated.
+
+    This and what is made of it do as `interpolate` does, which an engine may compute in 16 bits:
+    too little for depth.
+    """
+    wide = x[:, :, :, None, :, None].expand(-1, -1, -1, factor, -1, factor)
+    return wide.flatten(4, 5).flatten(2, 3)

@@ -116,9 +116,25 @@ class SourceFusion(nn.Module):
         places : what they were compared at.
         trust : (B, S), see Cameras.
         """
-        said = trust[:, :, None, None].expand_as(similarity)
-        judged = self.judge(torch.stack((similarity, places.log_rate, said), dim=-1)).float()
-        weight = judged[..., 0].sigmoid() * places.visible * (said > 0)
-        score = self.log_sharpness.exp() * similarity + judged[..., 1]
+        judged = self._judged(similarity, places.log_rate, trust)
+        usable = places.visible * (trust > 0)[:, :, None, None]
+        weight = judged[:, :, 0].sigmoid() * usable
+        score = self.log_sharpness.exp() * similarity + judged[:, :, 1]
         evidence = weight.sum(1)
         return (weight * score).sum(1) / (evidence + 0.05), 1 - (-evidence).exp()
+
+    def _judged(self, similarity: Tensor, log_rate: Tensor, trust: Tensor) -> Tensor:
+        """
+        Return the two numbers of `judge` for each depth, (B, S, 2, D, N).
+
+        Written out with depths and cells last, where compilers want the long axes.
+        """
+        (enter, enter_bias), (leave, leave_bias) = (
+            (layer.get_parameter('weight'), layer.get_parameter('bias'))
+            for layer in (self.judge[0], self.judge[2])
+        )
+        both = torch.stack((similarity, log_rate), dim=2).flatten(3)  # (B, S, 2, D N)
+        of_source = trust[:, :, None, None] * enter[:, 2:] + enter_bias[:, None]
+        hidden = (enter[:, :2] @ both + of_source).relu()
+        judged = (leave @ hidden + leave_bias[:, None]).float()
+        return judged.reshape(*judged.shape[:3], *similarity.shape[2:])
