@@ -9,15 +9,19 @@ import math
 from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.lab.datasets import ViewSet
 from moe3d_engine.lab.runs.held_out import judged_depth
+from moe3d_engine.lab.runs.pose_noise import known_cameras
 from moe3d_engine.lab.training.predict import run_network
 from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model.mixture import decode_mixture
 from moe3d_engine.model.mixture import Mixture
+from moe3d_engine.types import Float32Array
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 LARGEST_FACTOR = 8.0
+LARGEST_SHIFT = 2.0  # of log(confidence - 1)
 STEPS = 49  # of the factor, between 1 / LARGEST_FACTOR and LARGEST_FACTOR
 STRIDE = 3  # of the pixels that are looked at, in rows and columns
 
@@ -50,10 +54,54 @@ def calibrate(network: Moe3dNet, sets: Iterable[ViewSet], num_views: int = 3) ->
     return calibrated.eval()
 
 
+def calibrate_sweep(network: Moe3dNet, sets: Iterable[ViewSet]) -> Moe3dNet:
+    """
+    Return the network whose sweep is as sure as it is right; a view alone stays as it is.
+
+    As `calibrate` does, by one number for all scales of the sweep's experts.
+
+    Parameters
+    ----------
+    network : trained, with a sweep; it stays as it is.
+    sets : held-out sets; the first view of each is looked at, and all cameras are known within
+        the errors of `known_cameras`.
+    """
+    windows = []
+    for item in sets:
+        outputs = run_network(
+            network, to_network(item.rgb), 'agree', known_cameras(item, 'perturbed'), [0]
+        )
+        windows.append(_sampled(outputs, judged_depth(item, 1)))
+    shifts = torch.linspace(-LARGEST_SHIFT, LARGEST_SHIFT, STEPS)
+    losses = []
+    for shift in shifts:
+        surer = [(_surer(mixture, network, shift), truth) for mixture, truth in windows]
+        losses.append(sum(_cross_entropy(network, *x, torch.ones(())) for x in surer))
+    calibrated = Moe3dNet(network.config)
+    calibrated.load_state_dict(network.state_dict())
+    assert calibrated.sweep is not None
+    calibrated.sweep.experts.shift_certainty(float(shifts[int(torch.tensor(losses).argmin())]))
+    return calibrated.eval()
+
+
+def _surer(mixture: Mixture, network: Moe3dNet, shift: Tensor) -> Mixture:
+    """Return a mixture with log(confidence - 1) of the sweep's experts raised by a shift."""
+    limit, half = network.config.scale_limit, len(mixture.scale) // 2
+    scale = mixture.scale.clone()
+    of_sweep = scale[half - 1 :: half]
+    scale[half - 1 :: half] = limit / (1 + (limit / of_sweep - 1) * shift.exp())
+    return mixture._replace(scale=scale)
+
+
 def _sample(network: Moe3dNet, item: ViewSet, num_views: int) -> tuple[Mixture, Tensor]:
     """Return components (E, N, 1) and true depth (N, 1) of some pixels of a window."""
     outputs = run_network(network, to_network(item.rgb[:num_views]))
-    truth = torch.from_numpy(judged_depth(item, num_views))[:, ::STRIDE, ::STRIDE]
+    return _sampled(outputs, judged_depth(item, num_views))
+
+
+def _sampled(outputs: NetworkOutputs, true_depth: Float32Array) -> tuple[Mixture, Tensor]:
+    """Return components and true depth of some pixels of outputs whose true depth is (P, H, W)."""
+    truth = torch.from_numpy(true_depth)[:, ::STRIDE, ::STRIDE]
     known = torch.isfinite(truth)
 
     def pick(values: Tensor | None) -> Tensor:

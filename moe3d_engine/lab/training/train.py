@@ -16,6 +16,7 @@ from moe3d_engine.lab.datasets import open_dataset
 from moe3d_engine.lab.datasets import ViewSet
 from moe3d_engine.lab.runs.held_out import evaluate_windows
 from moe3d_engine.lab.training.calibrate import calibrate
+from moe3d_engine.lab.training.calibrate import calibrate_sweep
 from moe3d_engine.lab.training.camera_metrics import camera_metrics
 from moe3d_engine.lab.training.config import learning_rate_factor
 from moe3d_engine.lab.training.config import TrainConfig
@@ -123,6 +124,8 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
         mean_network = cast('Moe3dNet', averaged.module)
         if config.part == 'all':
             mean_network = calibrate(mean_network, judged)
+        elif config.part == 'sweep':
+            mean_network = calibrate_sweep(mean_network, judged)
         save_weights(mean_network, run / 'weights.safetensors')
     accelerator.end_training()
     return metrics

@@ -45,6 +45,11 @@ class SweepExperts(nn.Module):
             bias.zero_()
             bias[2:4] = FIRST_CERTAINTY
 
+    @torch.no_grad()
+    def shift_certainty(self, shift: float) -> None:
+        """Make the sweep's experts surer: raise their log(confidence - 1)."""
+        self.say.get_parameter('bias')[2:4] += shift
+
     def forward(
         self, feature: Tensor, experts: Tensor, gate: Tensor, swept: Tensor, has_sources: Tensor
     ) -> tuple[Tensor, Tensor]:
