@@ -90,7 +90,7 @@ engine: $(TINY)
 	test/scale test/mapping test/tracking $(LOG)
 
 lab: $(TINY)
-	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/datasets test/lab/fuzz test/lab/metrics \
+	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/datasets test/lab/fuzz test/lab/mappers test/lab/metrics \
 	test/lab/protocols test/lab/reports test/lab/runs $(LOG)
 
 model:

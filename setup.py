@@ -37,6 +37,8 @@ setup(
         'openvino': ['openvino'],
         'torch': ['torch', 'safetensors'],
         'evaluation': ['scipy', 'matplotlib', 'scikit-image', 'evo'],
+        'mappers': ['octomap-python'],
+        'tsdf': ['open3d-cpu'],
         'test': ['pytest'],
     },
     zip_safe=False,

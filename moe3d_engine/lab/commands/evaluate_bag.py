@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from moe3d_engine.cli.camera_topics import add_camera_topics
 from moe3d_engine.errors import InputError
+from moe3d_engine.lab.commands import evaluate_maps
 from moe3d_engine.lab.reports.markdown import markdown_table
 from moe3d_engine.window import KEYFRAME_INTERVAL_S
 from moe3d_engine.window import MAX_VIEWS
@@ -17,6 +18,7 @@ from moe3d_engine.window import MAX_VIEWS
 if TYPE_CHECKING:
     from moe3d_engine.lab.reports.record import EvaluationRecord
     from moe3d_engine.lab.runs.bag_run import BagRunOptions
+    from moe3d_engine.lab.runs.bag_run import FrameOutcome
 
 OUT = Path('out/evaluation')
 
@@ -73,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     poses.add_argument(
         '--reference-depth', action='store_true', help="give the bag's depth as source of metres"
     )
+    evaluate_maps.add_arguments(parser)
 
 
 def execute(args: argparse.Namespace) -> int:
@@ -85,20 +88,32 @@ def execute(args: argparse.Namespace) -> int:
 
     options = read_options(args)
     folder = args.out or OUT
+    maps = evaluate_maps.open_maps(args, options)
     claim_report(folder, args.force)
     with tqdm(unit='frame', total=args.frames, disable=None) as progress:
-        run = evaluate_bag(options, lambda outcome: progress.update())
+
+        def follow(outcome: FrameOutcome) -> None:
+            if maps is not None:
+                maps.add(outcome)
+            progress.update()
+
+        run = evaluate_bag(options, follow)
+    record = run.record
+    if not record.counts()['published']:
+        maps = None  # there is none; why is said below
+    if maps is not None:
+        record = evaluate_maps.with_maps(record, maps)
     track = run.tracks[0] if run.tracks else None
-    report = write_report(folder, run.record, run.pictures, run.cloud, track)
+    report = write_report(folder, record, run.pictures, run.cloud, track)
     write_tracks(folder, run.tracks)
     if args.json:
-        print(json.dumps(summarize(run.record) | {'report': str(report)}))
+        print(json.dumps(summarize(record) | {'report': str(report)}))
     else:
-        print(f'{format_table(run.record)}\n\n  {report}')
-    if not run.record.counts()['published']:
+        print(f'{format_table(record)}\n\n  {report}')
+    if not record.counts()['published']:
         raise InputError(
             f'No image of {args.bag} could be evaluated. '
-            f'{" ".join(run.record.configuration["notes"][:1])}'
+            f'{" ".join(record.configuration["notes"][:1])}'
         )
     return 0
 
@@ -163,6 +178,7 @@ def summarize(record: EvaluationRecord) -> dict[str, object]:
             'summary': record.summary(),
             'sequence': record.sequence,
             'tracking': {name: s._asdict() for name, s in record.tracking_spread().items()},
+            'maps': record.maps,
         }
     )
     return summary
@@ -181,6 +197,7 @@ def format_table(record: EvaluationRecord) -> str:
         lines.append(', '.join(f'{name} {value:.4g}' for name, value in record.sequence.items()))
     if record.tracking:
         lines.append(f'tracked poses: {", ".join(_tracked(record))}')
+    lines += [evaluate_maps.format_maps(mapper, ways) for mapper, ways in record.maps.items()]
     return '\n'.join([*lines, describe_counts(record)])
 
 

@@ -14,7 +14,7 @@ class Facts(NamedTuple):
     ----------
     heading : of its column in a table.
     direction : +1 = more is better, -1 = less is better, 0 = neither.
-    unit : `m`, `cm`, `px`, `deg`, `ms`, `Hz`, `%`, `MB`; empty for shares and ratios.
+    unit : `m`, `1/m²`, `cm`, `px`, `deg`, `ms`, `Hz`, `%`, `MB`; empty for shares and ratios.
     meaning : one line for the reader of a report.
     """
 
@@ -86,6 +86,26 @@ FACTS: Mapping[str, Facts] = {
     'tsdf_precision': Facts(
         'Precision', +1, '', 'share of the fused surface that lies near the true one'
     ),
+    'map_coverage': Facts(
+        'covered', +1, '', 'share of true surface voxels with an occupied voxel near them'
+    ),
+    'map_phantoms': Facts(
+        'phantoms', -1, '', 'share of occupied voxels that are far from every true surface'
+    ),
+    'map_obstacles_m2': Facts(
+        'phantom cells', -1, '1/m²', 'cells of a costmap with obstacles that are not there, per m²'
+    ),
+    'map_cleared': Facts(
+        'cleared', -1, '', 'share of true surface voxels that are called free, none occupied near'
+    ),
+    'map_coverage_at': Facts(
+        'covered (equal)', 0, '', 'the coverage at which maps are compared: that of the least'
+    ),
+    'map_phantoms_at': Facts('phantoms (equal)', -1, '', 'phantoms at that coverage'),
+    'map_obstacles_m2_at': Facts(
+        'phantom cells (equal)', -1, '1/m²', 'phantom cells of the costmap at that coverage'
+    ),
+    'map_cleared_at': Facts('cleared (equal)', -1, '', 'cleared surfaces at that coverage'),
     'ate_rmse_m': Facts('ATE', -1, 'm', 'error of positions after one similarity'),
     'rpe_translation_rmse_m': Facts('RPE', -1, 'm', 'error of the way from frame to frame'),
     'rpe_rotation_rmse_deg': Facts('RPE turn', -1, 'deg', 'error of the turn, frame to frame'),

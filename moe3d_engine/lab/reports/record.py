@@ -78,6 +78,7 @@ class EvaluationRecord:
     timings : everything that differs between two runs of the same thing: latencies, throughput,
         CPU, memory, milliseconds of the filters.
     tracking : figures of the tracked poses by name, of each run of the tracker; empty without.
+    maps : figures of maps by mapper, way to publish, and name; empty without.
     """
 
     kind: str
@@ -87,6 +88,7 @@ class EvaluationRecord:
     reliability: Mapping[str, list[float]] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)
     tracking: tuple[Mapping[str, float], ...] = ()
+    maps: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
 
     @property
     def methods(self) -> list[str]:
@@ -127,6 +129,7 @@ class EvaluationRecord:
             'summary': self.summary(),
             'sequence': self.sequence,
             'tracking': self.tracking,
+            'maps': self.maps,
             'reliability': self.reliability,
             'frames': [asdict(frame) for frame in self.frames],
             'timings': self.timings,
@@ -164,12 +167,16 @@ def read_record(path: Path) -> EvaluationRecord:
         if content['format'] != FORMAT:
             raise InputError(f'{path} has the format {content["format"]!r}; {FORMAT} is read.')
         frames = tuple(_frame(frame) for frame in content['frames'])
-        figures = ('frames', 'sequence', 'tracking')
+        figures = ('frames', 'sequence', 'tracking', 'maps')
         names = [f.name for f in fields(EvaluationRecord) if f.name not in figures]
         return EvaluationRecord(
             frames=frames,
             sequence=_with_nan(content['sequence']),
             tracking=tuple(_with_nan(run) for run in content.get('tracking', ())),
+            maps={
+                mapper: {way: _with_nan(figures) for way, figures in ways.items()}
+                for mapper, ways in content.get('maps', {}).items()
+            },
             **{name: content[name] for name in names},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

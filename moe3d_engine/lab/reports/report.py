@@ -74,6 +74,7 @@ def write_report(
     sections = [
         ('Figures', _summary(record)),
         ('Tracked poses', _tracking(record) + shown('track.png')),
+        ('Maps', _maps(record)),
         ('Frames', _counts(record) + shown('frames.png')),
         ('Worst frames', images(folder, worst)),
         ('Cloud from the side and from above, flying points in red', shown('cloud.png')),
@@ -126,6 +127,18 @@ def _tracking(record: EvaluationRecord) -> str:
     head = [f'mean of {len(record.tracking)} runs', 'least', 'most'] if several else ['']
     known = {name: _meaning(name) for name in record.tracking_spread() if name in FACTS}
     return table(['tracked poses', *head], rows) + definitions(known)
+
+
+def _maps(record: EvaluationRecord) -> str:
+    """Return a table per mapper with a row per way to publish, and what the figures are."""
+    names = list(
+        dict.fromkeys(n for ways in record.maps.values() for row in ways.values() for n in row)
+    )
+    tables = []
+    for mapper, ways in record.maps.items():
+        rows = [[way, *(cell(row.get(n, math.nan)) for n in names)] for way, row in ways.items()]
+        tables.append(table([mapper, *map(_with_arrow, names)], rows))
+    return ''.join(tables) + definitions({name: _meaning(name) for name in names})
 
 
 def _with_arrow(name: str) -> str:

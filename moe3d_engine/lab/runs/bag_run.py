@@ -125,10 +125,12 @@ class FrameOutcome:
     ----------
     result : its reconstruction, or why there is none.
     truth : (H, W) true depth in metres on the published pixels, NaN = unknown; None = no truth.
+    true_pose : (4, 4) world_from_cam of the image; None = not known.
     """
 
     result: Reconstruction | Drop
     truth: Float32Array | None = None
+    true_pose: Float64Array | None = None
 
 
 def evaluate_bag(
@@ -244,7 +246,7 @@ class _BagJudge:
         self.frames.append(FrameRecord(key, methods=methods))
         picture = frame_picture(key, result, truth, methods[PUBLISHED])
         self._shown.add(picture, result.intrinsics[0])
-        return FrameOutcome(result, truth)
+        return FrameOutcome(result, truth, pose)
 
     def _reconstruct(self, frame: BagFrame) -> Reconstruction | Drop:
         """Track an image, then reconstruct the window that it completes."""
@@ -276,10 +278,7 @@ class _BagJudge:
     def notes(self) -> list[str]:
         """Return what an engineer must know before he reads the figures."""
         notes = [f'First image dropped as {name}: {why}' for name, why in self._reasons.items()]
-        for what, topic in (
-            ('truth', self._topics.camera.depth),
-            ('pose', self._topics.pose),
-        ):
+        for what, topic in (('truth', self._topics.camera.depth), ('pose', self._topics.pose)):
             if topic is not None and self._without[what]:
                 notes.append(
                     f'{self._without[what]} of {self._published} published frames have no {what} '

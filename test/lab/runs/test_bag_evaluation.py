@@ -14,6 +14,7 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.lab.commands import evaluate
 from moe3d_engine.lab.commands.evaluate_bag import summarize
+from moe3d_engine.lab.reports.record import read_record
 from moe3d_engine.lab.runs import tracking_run
 from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
@@ -394,3 +395,32 @@ def test_frames_without_pose_are_left_out_of_the_trajectory_and_counted(tmp_path
 def test_pose_of_another_type_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='PoseStamped'):
         evaluate_bag(BagRunOptions(write_bag(tmp_path / 'bag', count=1), pose_topic=INFO))
+
+
+def test_maps_of_others_are_in_record_report_and_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('octomap')
+    bag = write_bag(tmp_path / 'bag', count=2)
+    out = tmp_path / 'report'
+    asked = ['--mapper', 'octomap', '--map-poses', 'true', '--scale-factor', '0.1']
+
+    assert moe3d(['evaluate', '--bag', str(bag), '--out', str(out), *asked], [evaluate]) == 0
+
+    content = json.loads((out / 'evaluation.json').read_text())
+    rows = content['maps']['octomap']
+    assert list(rows) == ['published', 'published, clearing', 'before rejection']
+    assert all(0 <= row['map_coverage_at'] <= row['map_coverage'] <= 1 for row in rows.values())
+    assert content['configuration']['maps']['poses'] == 'true'
+    assert read_record(out / 'evaluation.json').maps['octomap'].keys() == rows.keys()
+    assert 'share of occupied voxels that are far' in (out / 'report.html').read_text()
+    assert '| published, clearing |' in capsys.readouterr().out
+
+
+def test_baseline_without_a_mapper_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / 'bag', count=1)
+
+    assert moe3d(['evaluate', '--bag', str(bag), '--baseline', 'soft'], [evaluate]) == 2
+    assert '--mapper' in capsys.readouterr().err

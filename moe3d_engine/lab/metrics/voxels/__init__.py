@@ -1,0 +1,1 @@
+"""Maps of voxels against the map of the truth."""
