@@ -30,6 +30,7 @@ setup(
         (f'{SHARE}/launch', files_in('launch', '*.launch.py')),
         (f'{SHARE}/config', files_in('config', '*.yaml', '*.rviz', '*.xml')),
         (f'{SHARE}/config/consumers', files_in('config/consumers', '*.yaml')),
+        (f'{SHARE}/config/foxglove', files_in('config/foxglove', '*.json')),
     ],
     python_requires='>=3.10',
     install_requires=['numpy>=1.26,<3'],

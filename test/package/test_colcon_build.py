@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
         'share/moe3d_ros/launch/reconstruct.launch.py',
         'share/moe3d_ros/config/reconstruct.yaml',
         'share/moe3d_ros/config/reconstruct.rviz',
+        'share/moe3d_ros/config/rig.rviz',
+        'share/moe3d_ros/config/foxglove/camera.json',
         'share/moe3d_ros/config/fastdds.xml',
         'share/moe3d_ros/config/consumers/nav2_costmap.yaml',
         'share/moe3d_ros/config/consumers/rtabmap.yaml',
