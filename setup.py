@@ -40,6 +40,7 @@ setup(
         'evaluation': ['scipy', 'matplotlib', 'scikit-image', 'evo'],
         'mappers': ['octomap-python'],
         'tsdf': ['open3d-cpu'],
+        'rerun': ['rerun-sdk'],
         'test': ['pytest'],
     },
     zip_safe=False,

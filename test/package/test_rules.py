@@ -31,6 +31,7 @@ PLACES = {
     'matplotlib': ('moe3d_engine/lab/', 'moe3d_ros/tools/'),
     'rosbags': ('moe3d_engine/bags/', 'moe3d_engine/lab/fuzz/', 'moe3d_ros/tools/'),
     'open3d': ('moe3d_engine/lab/mappers/tsdf_grid.py',),
+    'rerun': ('moe3d_engine/lab/reports/rerun_log.py',),
     'octomap': ('moe3d_engine/lab/mappers/octomap_tree.py',),
     'moe3d_ros': ROS_ONLY,
     'rclpy': ROS_ONLY,

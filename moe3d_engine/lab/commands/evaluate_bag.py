@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import closing
+from contextlib import contextmanager
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from moe3d_engine.window import MAX_VIEWS
 
 if TYPE_CHECKING:
     from moe3d_engine.lab.reports.record import EvaluationRecord
+    from moe3d_engine.lab.reports.rerun_log import RerunLog
     from moe3d_engine.lab.runs.bag_run import BagRunOptions
     from moe3d_engine.lab.runs.bag_run import FrameOutcome
 
@@ -55,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--scale-factor', type=float, metavar='M',
         help='metres per unit of the network, as scale.source fixed',
     )  # fmt: skip
+    group.add_argument(
+        '--rerun', type=Path, metavar='FILE',
+        help='also write images, depth, clouds and both paths by stamp for the viewer of Rerun '
+        '(.rrd; pip install rerun-sdk)',
+    )  # fmt: skip
     poses = parser.add_argument_group(
         'tracked poses', 'with --bag: judged wherever the bag has true poses'
     )
@@ -84,25 +92,30 @@ def execute(args: argparse.Namespace) -> int:
     from moe3d_engine.lab.reports.report import write_report
     from moe3d_engine.lab.runs.bag_run import evaluate_bag
     from moe3d_engine.lab.runs.tracking_run import write_tracks
+    from moe3d_engine.types import Reconstruction
     from tqdm import tqdm
 
     options = read_options(args)
     folder = args.out or OUT
     maps = evaluate_maps.open_maps(args, options)
-    claim_report(folder, args.force)
-    with tqdm(unit='frame', total=args.frames, disable=None) as progress:
+    with open_recording(args) as recording:
+        claim_report(folder, args.force)
+        with tqdm(unit='frame', total=args.frames, disable=None) as progress:
 
-        def follow(outcome: FrameOutcome) -> None:
-            if maps is not None:
-                maps.add(outcome)
-            progress.update()
+            def follow(outcome: FrameOutcome) -> None:
+                if maps is not None:
+                    maps.add(outcome)
+                if recording is not None and isinstance(outcome.result, Reconstruction):
+                    recording.add(outcome.result, outcome.true_pose)
+                progress.update()
 
-        run = evaluate_bag(options, follow)
-    record = run.record
-    if not record.counts()['published']:
-        maps = None  # there is none; why is said below
+            run = evaluate_bag(options, follow)
+    record, without_map = run.record, None
     if maps is not None:
-        record = evaluate_maps.with_maps(record, maps)
+        try:
+            record = evaluate_maps.with_maps(record, maps)
+        except InputError as error:  # hours of work are written first
+            without_map = error
     track = run.tracks[0] if run.tracks else None
     report = write_report(folder, record, run.pictures, run.cloud, track)
     write_tracks(folder, run.tracks)
@@ -115,7 +128,24 @@ def execute(args: argparse.Namespace) -> int:
             f'No image of {args.bag} could be evaluated. '
             f'{" ".join(record.configuration["notes"][:1])}'
         )
+    if without_map is not None:
+        raise without_map
     return 0
+
+
+@contextmanager
+def open_recording(args: argparse.Namespace) -> Iterator[RerunLog | None]:
+    """Yield what writes --rerun; the file is there when the run has ended without error."""
+    if args.rerun is None:
+        yield None
+        return
+    from moe3d_engine.cli.output import check_free
+    from moe3d_engine.cli.output import written_whole
+    from moe3d_engine.lab.reports.rerun_log import RerunLog
+
+    check_free(args.rerun, args.force)
+    with written_whole(args.rerun) as path, closing(RerunLog(path)) as recording:
+        yield recording
 
 
 def read_options(args: argparse.Namespace) -> BagRunOptions:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 import json
 from pathlib import Path
 import re
+import sys
 from typing import Any
 
 from moe3d_engine import session
@@ -424,3 +425,41 @@ def test_baseline_without_a_mapper_is_refused(
 
     assert moe3d(['evaluate', '--bag', str(bag), '--baseline', 'soft'], [evaluate]) == 2
     assert '--mapper' in capsys.readouterr().err
+
+
+def test_recording_for_rerun_is_written_and_not_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('rerun')
+    bag = write_bag(tmp_path / 'bag', count=2)
+    path = tmp_path / 'run.rrd'
+    command = ['evaluate', '--bag', str(bag), '--out', str(tmp_path / 'out'), '--rerun', str(path)]
+
+    assert moe3d(command, [evaluate]) == 0
+    assert path.stat().st_size > 1000
+    assert moe3d(command, [evaluate]) == 2
+    assert '--force' in capsys.readouterr().err
+
+
+def test_recording_without_the_sdk_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, 'rerun', None)
+    command = ['evaluate', '--bag', str(tmp_path), '--rerun', str(tmp_path / 'run.rrd')]
+
+    assert moe3d(command, [evaluate]) == 2
+    assert 'pip install rerun-sdk' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_bag_without_true_poses_gives_its_report_and_says_why_there_is_no_map(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('octomap')
+    bag = write_bag(tmp_path / 'bag', count=2, without=[(POSE, 0), (POSE, 1)])
+    out = tmp_path / 'report'
+    asked = ['--mapper', 'octomap', '--map-poses', 'true', '--scale-factor', '0.1']
+
+    assert moe3d(['evaluate', '--bag', str(bag), '--out', str(out), *asked], [evaluate]) == 2
+    assert (out / 'report.html').is_file()
+    assert 'no map to judge' in capsys.readouterr().err
