@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from collections.abc import Sequence
 import json
 from pathlib import Path
 import re
@@ -175,6 +176,9 @@ class Follower:
             is_keyframe=len(self.stamps_ns) == 1,
         )  # fmt: skip
         return TrackedView(view, pose)
+
+    def cam_from_map(self, stamps: Sequence[int]) -> list[None]:
+        return [None for _ in stamps]
 
     def add_depth(self, result: ViewResult) -> None:
         self.depths_ns.append(result.view.stamp_ns)
