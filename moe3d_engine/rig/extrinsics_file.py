@@ -89,7 +89,7 @@ def _of_own(content: Mapping[str, Any]) -> Rig:
     unknown = set(content) - {'cameras', 'position_std_m'}
     if unknown:
         raise ConfigError(
-            f'There is {", ".join(map(str, sorted(unknown, key=str)))}; beside cameras there may be '
+            f'There is {", ".join(sorted(map(str, unknown)))}; beside cameras there may be '
             f'position_std_m only.'
         )
     matrices = {}
@@ -140,7 +140,7 @@ def _matrix(values: object, what: str) -> Float64Array:
     return rigid_transform(numbers, f'the camera {what}')
 
 
-def _check_names(node: Any) -> None:
+def _check_names(node: yaml.Node | None) -> None:
     """Refuse a name that is there twice: PyYAML would take the last one."""
     if isinstance(node, yaml.MappingNode):
         names = [name.value for name, _ in node.value]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.rig.extrinsics import Rig
 from moe3d_engine.types import PosePrior
@@ -49,3 +50,21 @@ def with_rig_poses(views: Sequence[View], rig: Rig | None, *, metric: bool) -> t
         else replace(view, pose=PosePrior(rig.cam_from_rig(view.camera) @ rig_from_world, source))
         for view in views
     )
+
+
+def check_one_size(views: Sequence[View]) -> None:
+    """
+    Check that the images of one moment have one size.
+
+    Raises
+    ------
+    InputError
+        If they have not; names the cameras.
+    """
+    sizes = {view.camera: view.image.shape[1::-1] for view in views}
+    if len(set(sizes.values())) > 1:
+        said = ', '.join(f'{camera} {width}x{height}' for camera, (width, height) in sizes.items())
+        raise InputError(
+            f'The cameras of a rig send images of one size; these are {said}. Set the drivers to '
+            f'one resolution, or resize (image_proc).'
+        )
