@@ -53,8 +53,9 @@ class Misplaced:
             f'{who} does not sit where the extrinsics say: {self.second} is turned by '
             f'{self.turn_deg:.2f} deg beside {self.first} and lies '
             f'{100 * self.direction_share:.1f} % of their distance off, for '
-            f'{self.lasting_s:.0f} s by {self.num_matches} matches (warned from {MAX_TURN_DEG:g} deg or {100 * MAX_DIRECTION_SHARE:g} % on). Was it '
-            f'knocked, or are stamps late? Calibrate the rig anew and correct rig.extrinsics.'
+            f'{self.lasting_s:.0f} s by {self.num_matches} matches (warned from '
+            f'{MAX_TURN_DEG:g} deg or {100 * MAX_DIRECTION_SHARE:g} % on). Was it knocked, or '
+            f'are stamps late? Calibrate the rig anew and correct rig.extrinsics.'
         )
 
 

@@ -65,7 +65,8 @@ def corrected_pose(
     error_px = float(np.median(np.abs(errors)))
     inlying = rows[np.abs(errors) < max(WIDTH_PX, 3 * error_px)]
     spread_px = max(1.4826 * error_px, 0.05)
-    covariance: Float64Array = spread_px**2 * np.linalg.inv(inlying.T @ inlying + 1e-9 * np.eye(5))
+    information: Float64Array = inlying.T @ inlying + 1e-9 * np.eye(5)
+    covariance = np.asarray(spread_px**2 * np.linalg.inv(information), np.float64)
     turned = vector_from_rotation(rotation @ second_from_first[:3, :3].T)
     return Correction(turned, across, covariance, error_px)
 
