@@ -13,6 +13,7 @@ from moe3d_engine.types import Scale
 from moe3d_ros.camera import CameraInputs
 from moe3d_ros.outputs.diagnostics import Statistics
 from moe3d_ros.resources import Resources
+from moe3d_ros.settings.parameters import NodeConfig
 from moe3d_ros.side_inputs import SideInputs
 from moe3d_ros.sync import Frame
 from moe3d_ros.sync import StampPairing
@@ -70,16 +71,7 @@ class ActiveNode:
             )
             for camera in config.rig.cameras
         }
-        cameras = {
-            camera: CameraIntake(
-                compressed=config.transport == 'compressed',
-                camera=camera,
-                rectified=inputs.is_rectified(),
-                mono16_bits=config.mono16_bits,
-                warn=self._log.warning,
-            )
-            for camera, inputs in self._inputs.items()
-        }
+        cameras = {camera: self._intake(camera, config) for camera in config.rig.cameras}
         self._session = Session(
             resources.engine, config.session, self._accounts.restart, threaded=True
         )
@@ -190,6 +182,16 @@ class ActiveNode:
         self._session.close()
         self._log.info(f'Stopped: {self._statistics.summary()}')
         return True
+
+    def _intake(self, camera: str, config: NodeConfig) -> CameraIntake:
+        """Return what decodes and rectifies the images of a camera."""
+        return CameraIntake(
+            compressed=config.transport == 'compressed',
+            camera=camera,
+            rectified=self._inputs[camera].is_rectified(),
+            mono16_bits=config.mono16_bits,
+            warn=self._log.warning,
+        )
 
     def _stops(self) -> list[Callable[[float], None]]:
         """Return what ends the threads, in the order in which images pass through them."""
