@@ -14,7 +14,6 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
 from moe3d_engine.geometry.cameras import intrinsics_of
-from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.fit import FittedView
 from moe3d_engine.intake.camera import CameraIntake
@@ -38,9 +37,7 @@ from moe3d_engine.scale import UnitTracker
 from moe3d_engine.tracking.point_unit import PointUnit
 from moe3d_engine.tracking.stream import POSE_SOURCES
 from moe3d_engine.tracking.stream import StreamTracker
-from moe3d_engine.tracking.stream import TRACKED
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import Scale
@@ -48,6 +45,7 @@ from moe3d_engine.types import View
 from moe3d_engine.window import KeyframeWindow
 from moe3d_engine.window import WindowConfig
 from moe3d_engine.window_cameras import KnownCameras
+from moe3d_engine.window_cameras import tracked_poses
 import numpy as np
 from numpy.typing import NDArray
 
@@ -320,21 +318,6 @@ class Session:
             text = f'Stamps went back by {back_s:.1f} s: the window begins anew.'
             self.restart(RestartReason.TIME_JUMPED, text)
         return stale or ''
-
-
-def tracked_poses(views: Sequence[View], by_network: Float64Array) -> Float64Array:
-    """
-    Return cam_from_world (V, 4, 4) of a window, whose world is the first view's camera.
-
-    As tracked where all views were, as the rig says where all are of one moment, else
-    `by_network`.
-    """
-    known = [view.pose for view in views if view.pose is not None]
-    sources = {pose.source for pose in known}
-    if len(known) < len(views) or sources not in ({TRACKED}, {RIG}):
-        return by_network
-    cam_from_odom = np.stack([pose.cam_from_world for pose in known])
-    return cam_from_odom @ invert_rigid(cam_from_odom[0])
 
 
 def _of_published(raw: RawOutputs, count: int) -> RawOutputs:
