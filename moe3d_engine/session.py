@@ -202,7 +202,8 @@ class Session:
             text = f'The images have changed from {before} to {now}: the window begins anew.'
             self.restart(RestartReason.SIZE_CHANGED, text)
         try:
-            check_one_size(views)
+            if len(views) > 1:
+                check_one_size(views)
             for view in views:
                 fit_geometry(view.image.shape[:2], self.engine.spec.input_hw)
         except InputError as error:

@@ -19,8 +19,8 @@ from moe3d_ros.sync import Frame
 from moe3d_ros.sync import StampPairing
 from moe3d_ros.threads.accounts import Accounts
 from moe3d_ros.threads.depth import DepthThread
-from moe3d_ros.threads.moments import Moment
 from moe3d_ros.threads.moments import MomentSorter
+from moe3d_ros.threads.poses import Moment
 from moe3d_ros.threads.poses import PoseThread
 from moe3d_ros.threads.poses import TrackedFrame
 from moe3d_ros.threads.rig import RigThread

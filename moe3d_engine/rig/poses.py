@@ -14,28 +14,28 @@ from moe3d_engine.types import View
 RIG = 'rig'  # source of poses in the rig's frame, of one moment: the rig itself may move
 
 
-def with_rig_poses(views: Sequence[View], rig: Rig | None, *, metric: bool) -> tuple[View, ...]:
+def with_rig_poses(views: Sequence[View], rig: Rig, *, metric: bool) -> tuple[View, ...]:
     """
     Give the views of one moment poses of one world.
 
     Parameters
     ----------
     views : of one moment, one per camera. One of them may know its own pose.
-    rig : where their cameras sit; None = not known.
+    rig : where their cameras sit.
     metric : whether poses of views are in metres, as the rig is.
 
     Returns
     -------
     The views, in their order. Where one knows its pose first_from_odom in metres, each other gets
     cam_from_rig @ rig_from_first @ first_from_odom, of the same source. Else all get cam_from_rig,
-    of the source RIG. Without a rig, and where there is one view, they stay as they are.
+    of the source RIG. One view by itself stays as it is.
 
     Raises
     ------
     KeyError
         If the rig has no such camera.
     """
-    if rig is None or len(views) < 2:
+    if len(views) < 2:
         return tuple(views)
     known = next((view for view in views if view.pose is not None), None)
     if known is None or known.pose is None or not metric:

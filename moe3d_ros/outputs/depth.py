@@ -84,9 +84,9 @@ class DepthOutputs:
         self._last[result.view.camera] = result
         self._cameras[result.view.camera].publish(result, self.config)
 
-    def publish_merged(self, results: Sequence[ViewResult], rig: Rig | None, frame: str) -> None:
-        """Publish the clouds of one moment as one, where the rig is known and somebody listens."""
-        if rig is None or self._merged is None or not self._merged.get_subscription_count():
+    def publish_merged(self, results: Sequence[ViewResult], rig: Rig, frame: str) -> None:
+        """Publish the clouds of one moment as one, where somebody listens."""
+        if self._merged is None or not self._merged.get_subscription_count():
             return
         config = self.config
         values = merged_values(results, rig, config.resolution, config.cloud)

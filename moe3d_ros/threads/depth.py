@@ -21,7 +21,7 @@ from moe3d_ros.resources import Resources
 from moe3d_ros.sync import Frame
 from moe3d_ros.sync import LatestWorker
 from moe3d_ros.threads.accounts import Accounts
-from moe3d_ros.threads.moments import Moment
+from moe3d_ros.threads.poses import Moment
 from moe3d_ros.threads.poses import TrackedFrame
 from moe3d_ros.threads.rig import RigThread
 from rclpy.clock import Clock
@@ -57,6 +57,7 @@ class DepthThread:
     ) -> None:
         self._session, self._cameras, self._resources = session, cameras, resources
         self._accounts, self._clock, self._rig = accounts, clock, rig
+        self._cameras_are_a_rig = len(cameras) > 1
         self._began: Restart | None = None  # what the stream of tracked images began with
         self._requested = False
         self._worker = LatestWorker[Moment](self._process, self._on_error, prepare=go_behind_poses)
@@ -100,8 +101,9 @@ class DepthThread:
         moment, views = self._views(moment, timings_ms)
         if not views:
             return
-        rig = self._resources.extrinsics.rig_of(views)
-        views = with_rig_poses(views, rig, metric=self._has_metric_poses())
+        rig = self._resources.extrinsics.rig_of(views) if self._cameras_are_a_rig else None
+        if rig is not None:
+            views = with_rig_poses(views, rig, metric=self._has_metric_poses())
         result = self._reconstruct(moment, views)
         if isinstance(result, Drop):
             self._drop(moment, result.reason, result.text)
@@ -131,7 +133,9 @@ class DepthThread:
         publish_ns = time.monotonic_ns()
         for view_result in result.results:
             outputs.publish(view_result)
-        outputs.publish_merged(result.results, rig, self._resources.extrinsics.frame)
+        if rig is not None:
+            frame = self._resources.extrinsics.frame
+            outputs.publish_merged(result.results, rig, frame)
         end_ns = time.monotonic_ns()
         durations_ms = {
             'latency_ms': (end_ns - moment.received_ns) / 1e6,

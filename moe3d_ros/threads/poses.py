@@ -15,6 +15,7 @@ from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.drops import Restart
 from moe3d_engine.intake.drops import RestartReason
 from moe3d_engine.intake.order import why_stale
+from moe3d_engine.rig.moments import Arrived
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.tracking.stream import TrackedView
 from moe3d_engine.tracking.types import TrackingStatus
@@ -51,6 +52,44 @@ class TrackedFrame:
     def stamp_ns(self) -> int:
         """Return the stamp of the image."""
         return self.view.stamp_ns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """
+    Images that were taken together.
+
+    Parameters
+    ----------
+    images : one per camera, as they came or tracked; the leading one first.
+    """
+
+    images: tuple[Arrived[Frame | TrackedFrame], ...]
+
+    @classmethod
+    def of(cls, camera: str, frame: Frame | TrackedFrame) -> Moment:
+        """Return the moment of a single image."""
+        return cls((Arrived(camera, frame.stamp_ns, frame),))
+
+    @property
+    def stamp_ns(self) -> int:
+        """Return the stamp of the leading image."""
+        return self.images[0].stamp_ns
+
+    @property
+    def received_ns(self) -> int:
+        """Return when its last image arrived, on the monotonic clock."""
+        return max(image.item.received_ns for image in self.images)
+
+    @property
+    def tracked(self) -> TrackedFrame | None:
+        """Return the image that has been tracked, if it is among them."""
+        items = (image.item for image in self.images)
+        return next((item for item in items if isinstance(item, TrackedFrame)), None)
+
+    def drops(self, reason: DropReason, text: str = '') -> list[Drop]:
+        """Return a drop of each of its images."""
+        return [Drop(reason, image.stamp_ns, text, image.camera) for image in self.images]
 
 
 class PoseThread:
