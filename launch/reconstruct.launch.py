@@ -54,7 +54,7 @@ ARGUMENTS = (
     DeclareLaunchArgument(
         'camera',
         default_value='',
-        description='Name of the camera; part of the topics. Empty: as in params_file.',
+        description='Name of the only camera; part of the topics. Empty: as in params_file.',
     ),
     DeclareLaunchArgument(
         'image_topic',
@@ -114,6 +114,12 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     if 'use_sim_time' in overrides:
         overrides['use_sim_time'] = overrides['use_sim_time'] == 'true'
     camera = overrides.get('camera.name') or in_file.get('camera.name', 'camera')
+    cameras = [name for name in in_file.get('camera.names', []) if name]
+    if cameras and value['camera']:
+        overrides['camera.names'] = ['']  # the argument names the only one
+    elif cameras:
+        camera = cameras[0]
+        check_no_topics(cameras, value)
     image_topic = value['image_topic'] or f'{camera}/image_raw'
     environment = fast_dds_environment(context.environment)
     node = LifecycleNode(
@@ -152,6 +158,17 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     ]
     start_node = autostart(node) if value['autostart'] == 'true' else []
     return [*replaced, *start_node, node, rviz]
+
+
+def check_no_topics(cameras: list[str], value: dict[str, str]) -> None:
+    """Refuse topics of one camera where params_file names several."""
+    given = [name for name in ('image_topic', 'camera_info_topic') if value[name]]
+    if given:
+        raise ValueError(
+            f'{" and ".join(given)} stand for one camera, but camera.names of params_file has '
+            f'{", ".join(cameras)}. Leave them out: the topics are NAME/image_raw and '
+            f'NAME/camera_info, and a name may be a path such as robot1/front.'
+        )
 
 
 def node_name(context: LaunchContext, namespace: str) -> str:

@@ -14,7 +14,6 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.errors import Moe3dError
 from moe3d_engine.geometry.cameras import cam_from_world_from_pose_encoding
 from moe3d_engine.geometry.cameras import intrinsics_of
-from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.fit import FittedView
 from moe3d_engine.intake.camera import CameraIntake
@@ -30,15 +29,15 @@ from moe3d_engine.network import FeatureCache
 from moe3d_engine.network import timed
 from moe3d_engine.policy import publish_depth
 from moe3d_engine.policy import Thresholds
+from moe3d_engine.rig.poses import check_one_size
+from moe3d_engine.rig.poses import RIG
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale import UnitTracker
 from moe3d_engine.tracking.point_unit import PointUnit
 from moe3d_engine.tracking.stream import POSE_SOURCES
 from moe3d_engine.tracking.stream import StreamTracker
-from moe3d_engine.tracking.stream import TRACKED
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import Float64Array
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import Scale
@@ -46,6 +45,7 @@ from moe3d_engine.types import View
 from moe3d_engine.window import KeyframeWindow
 from moe3d_engine.window import WindowConfig
 from moe3d_engine.window_cameras import KnownCameras
+from moe3d_engine.window_cameras import tracked_poses
 import numpy as np
 from numpy.typing import NDArray
 
@@ -202,11 +202,16 @@ class Session:
             text = f'The images have changed from {before} to {now}: the window begins anew.'
             self.restart(RestartReason.SIZE_CHANGED, text)
         try:
+            if len(views) > 1:
+                check_one_size(views)
             for view in views:
                 fit_geometry(view.image.shape[:2], self.engine.spec.input_hw)
         except InputError as error:
             return Drop(DropReason.BAD_IMAGE, first.stamp_ns, str(error), first.camera)
         self._newest = first
+        if first.pose is not None and first.pose.source == RIG:
+            self._window.clear()  # nobody knows how the rig has moved since
+            self._unit.reset()
         window = self._window.push(views)
         try:
             result = self.reconstruct(window.views, window.newest)
@@ -252,7 +257,7 @@ class Session:
             unit = self._unit.unit(views, decoded, raw.depth)
             raw = _of_published(raw, len(published))
             fitted = [self._features.fitted(views[index]) for index in published]
-            scale = self._scale_of(views[published[0]], fitted[0], raw.depth[0], unit)
+            scale = self._scale_of([views[i] for i in published], fitted, raw.depth, unit)
             depth_raw = raw.depth * np.float32(scale.factor)
             depth, confidence = publish_depth(
                 depth_raw, raw, config.thresholds, metric=scale.metric, seen=_seen(fitted)
@@ -269,14 +274,24 @@ class Session:
             scale, raw, timings_ms,
         )  # fmt: skip
 
-    def _scale_of(self, view: View, fitted: FittedView, depth: Float32Array, unit: float) -> Scale:
+    def _scale_of(
+        self,
+        views: Sequence[View],
+        fitted: Sequence[FittedView],
+        depth: Float32Array,
+        unit: float,
+    ) -> Scale:
         """Return the published unit per unit of the network: by tracked points, where some are."""
-        if self.tracking is None or view.pose is None:
+        tracking = self.tracking
+        if tracking is None or views[0].pose is None:
             metric = self.engine.spec.metric
             return self._config.scale.scale(metric_weights=metric, unit=unit)
-        points = self.tracking.sparse_points(view.stamp_ns)
-        factor = self._point_unit.unit(depth, fitted.fitted_from_source, points)
-        scale = self.tracking.scale
+        # Of a rig one camera is tracked; its points give the unit of all views of the window.
+        slot = next((n for n, view in enumerate(views) if tracking.follows(view)), None)
+        points = None if slot is None else tracking.sparse_points(views[slot].stamp_ns)
+        slot = slot or 0
+        factor = self._point_unit.unit(depth[slot], fitted[slot].fitted_from_source, points)
+        scale = tracking.scale
         return replace(scale, factor=scale.factor * unit if factor is None else factor)
 
     def restart(self, reason: RestartReason, text: str = '') -> None:
@@ -304,21 +319,6 @@ class Session:
             text = f'Stamps went back by {back_s:.1f} s: the window begins anew.'
             self.restart(RestartReason.TIME_JUMPED, text)
         return stale or ''
-
-
-def tracked_poses(views: Sequence[View], by_network: Float64Array) -> Float64Array:
-    """
-    Return cam_from_world (V, 4, 4) of a window, whose world is the first view's camera.
-
-    As tracked where all views were, else `by_network`.
-    """
-    poses = [
-        v.pose.cam_from_world for v in views if v.pose is not None and v.pose.source == TRACKED
-    ]
-    if len(poses) < len(views):
-        return by_network
-    cam_from_odom = np.stack(poses)
-    return cam_from_odom @ invert_rigid(cam_from_odom[0])
 
 
 def _of_published(raw: RawOutputs, count: int) -> RawOutputs:

@@ -27,7 +27,8 @@ class Scale:
     ----------
     factor : published unit per unit of the network in this window, or of the tracker's map.
     std : standard deviation of log(factor); inf = nobody has measured it.
-    source : who said so: `odometry`, `reference_depth` (a depth camera or a lidar), `fixed` (a
+    source : who said so: `odometry`, `rig` (known distances between cameras),
+        `reference_depth` (a depth camera or a lidar), `fixed` (a
         factor that the user gave), `network` (metres that the weights have learnt), `none` (the
         unit of the session's first window).
     metric : whether the published unit is the metre.

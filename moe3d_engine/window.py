@@ -109,15 +109,21 @@ class KeyframeWindow:
                 f'window.max_views to the number of cameras at least.'
             )
         newest = tuple(views)
-        room = self._max_views // len(newest) - 1
+        self._make_room(len(newest))
         earlier = tuple(view for keyframe in self._keyframes for view in keyframe)
         if not self._keyframes or self._is_due(newest):
-            self._keyframes = [*self._keyframes, newest][-room:] if room else []
+            self._keyframes.append(newest)
+            self._make_room(len(newest))
         return Window((*earlier, *newest), tuple(range(len(earlier), len(earlier) + len(newest))))
 
     def clear(self) -> None:
         """Forget all views, so that any stamp may follow."""
         self._keyframes = []
+
+    def _make_room(self, count: int) -> None:
+        """Forget the oldest keyframes that leave no room for so many views."""
+        while self._keyframes and sum(map(len, self._keyframes)) + count > self._max_views:
+            del self._keyframes[0]
 
     def _is_due(self, newest: tuple[View, ...]) -> bool:
         """Return whether the views are to become a keyframe."""

@@ -9,7 +9,9 @@ from typing import NamedTuple
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.warp import warp_depth
+from moe3d_engine.rig.poses import RIG
 from moe3d_engine.tracking.stream import StreamTracker
+from moe3d_engine.tracking.stream import TRACKED
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import View
@@ -171,8 +173,8 @@ class KnownCameras:
     def _poses(self, views: Sequence[View]) -> list[Float64Array | None]:
         """Return the poses of views in one world, the newest last; None = not known."""
         if self._tracking is not None:
-            poses = self._tracking.cam_from_map([view.stamp_ns for view in views])
-            if poses[-1] is not None:
+            poses = _poses_by_map(self._tracking, views)
+            if poses is not None:
                 return poses
         newest = views[-1].pose
         return [
@@ -195,3 +197,46 @@ class KnownCameras:
     def _fitted_from_source(self, view: View) -> Float64Array:
         """Return (3, 3) from the pixels of a view to those of the network's input."""
         return fit_geometry(view.image.shape[:2], self._input_hw).fitted_from_source
+
+
+def _poses_by_map(
+    tracking: StreamTracker, views: Sequence[View]
+) -> list[Float64Array | None] | None:
+    """
+    Return the poses of views in the map as it is now; None where the newest is not in it.
+
+    Of a rig one camera is tracked; the others stand beside it as their own poses say.
+    """
+    followed = [index for index, view in enumerate(views) if tracking.follows(view)]
+    if not followed:
+        return None
+    found = tracking.cam_from_map([views[index].stamp_ns for index in followed])
+    if found[-1] is None:
+        return None
+    poses: list[Float64Array | None] = [None] * len(views)
+    for index, pose in zip(followed, found, strict=True):
+        poses[index] = pose
+    for index, view in enumerate(views):
+        if index not in followed and view.pose is not None and view.pose.source == TRACKED:
+            stamps = [abs(views[other].stamp_ns - view.stamp_ns) for other in followed]
+            lead = followed[int(np.argmin(stamps))]
+            beside, in_map = views[lead].pose, poses[lead]
+            if beside is not None and in_map is not None:
+                from_lead = view.pose.cam_from_world @ invert_rigid(beside.cam_from_world)
+                poses[index] = from_lead @ in_map
+    return poses
+
+
+def tracked_poses(views: Sequence[View], by_network: Float64Array) -> Float64Array:
+    """
+    Return cam_from_world (V, 4, 4) of a window, whose world is the first view's camera.
+
+    As tracked where all views were, as the rig says where all are of one moment, else
+    `by_network`.
+    """
+    known = [view.pose for view in views if view.pose is not None]
+    sources = {pose.source for pose in known}
+    if len(known) < len(views) or sources not in ({TRACKED}, {RIG}):
+        return by_network
+    cam_from_odom = np.stack([pose.cam_from_world for pose in known])
+    return cam_from_odom @ invert_rigid(cam_from_odom[0])

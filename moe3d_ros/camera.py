@@ -152,7 +152,8 @@ class CameraInputs:
     Parameters
     ----------
     node : owns the subscriptions.
-    config : names, transport and reliability.
+    config : transport and reliability.
+    camera : its name.
     on_image, on_info : called with each message; they must return at once.
     """
 
@@ -160,6 +161,7 @@ class CameraInputs:
         self,
         node: Node,
         config: NodeConfig,
+        camera: str,
         on_image: Callable[[Any], None],
         on_info: Callable[[Any], None],
     ) -> None:
@@ -179,7 +181,7 @@ class CameraInputs:
             FollowingSubscription(
                 node,
                 message_type,
-                f'{config.camera}/{name}',
+                f'{camera}/{name}',
                 callback,
                 depth,
                 config.reliability,

@@ -147,10 +147,10 @@ class Moe3dNode(LifecycleNode):
         if self._resources is not None:
             active = self._active
             if active is None:
-                self._resources.health.publish('inactive', silent=False)
+                self._resources.health.publish('inactive', silent=())
             else:
                 self._resources.health.publish(
-                    'active', active.is_silent(), active.scale, active.side_counts()
+                    'active', active.silent_cameras(), active.scale, active.counts()
                 )
 
     # Parameters

@@ -10,6 +10,7 @@ from moe3d_engine.session import Session
 from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.window import check_fits
+from moe3d_ros.inputs.extrinsics import RigExtrinsics
 from moe3d_ros.outputs.depth import DepthOutputs
 from moe3d_ros.outputs.diagnostics import HealthReport
 from moe3d_ros.outputs.diagnostics import Statistics
@@ -52,6 +53,7 @@ class Resources:
             self._log_engine(node, scale)
             self._metric = scale.metric or self._is_measured()
             self.outputs = DepthOutputs(node, config, metric=self._metric)
+            self.extrinsics = RigExtrinsics(node, config.rig)
             self.motion = self._open_motion(node)
         except Exception:
             self.engine.close()
@@ -71,6 +73,7 @@ class Resources:
         self.drops.destroy()
         self._saving.destroy()
         self.outputs.destroy()
+        self.extrinsics.destroy()
         if self.motion is not None:
             self.motion.destroy()
         if engine:
@@ -92,7 +95,11 @@ class Resources:
         """Return whether somebody measures metres that the weights do not know."""
         side = self.config.side_inputs
         asks = self.config.session.scale.source
-        measured = {'odometry': side.has_odometry, 'reference_depth': bool(side.reference_topic)}
+        measured = {
+            'odometry': side.has_odometry,
+            'rig': self.config.rig.has_extrinsics and self.config.session.poses != 'network',
+            'reference_depth': bool(side.reference_topic),
+        }
         return any(has and asks in ('auto', source) for source, has in measured.items())
 
     def _open_motion(self, node: LifecycleNode) -> MotionOutputs | None:

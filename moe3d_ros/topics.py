@@ -7,6 +7,7 @@ from typing import NamedTuple
 NODE_NAME = 'moe3d'
 DIAGNOSTICS = '/diagnostics'
 RESET_SERVICE = '~/reset'
+MERGED_POINTS = '~/points'  # of all cameras of a rig, in its frame
 SAVE_CLOUD_SERVICE = '~/save_cloud'
 
 

@@ -16,6 +16,7 @@ class DropReason(Enum):
     BAD_CAMERA_INFO = 'bad_camera_info'  # not calibrated, of another size, unknown model
     BAD_IMAGE = 'bad_image'  # wrong step, truncated, unknown encoding, corrupt
     STALE_STAMP = 'stale_stamp'  # not newer than the image before
+    UNMATCHED = 'unmatched'  # the images of the rig's other cameras are of another moment
     BAD_OUTPUT = 'bad_output'  # the engine failed or returned values that are not finite
     SCALE_UNKNOWN = 'scale_unknown'  # metres are not known, or not as surely as they have to be
     NO_SUBSCRIBER = 'no_subscriber'  # nobody listens to any output

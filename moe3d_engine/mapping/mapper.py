@@ -176,16 +176,24 @@ class Mapper:
         return 1.0
 
     def take_reference(self, sighting: Sighting, reference: ReferenceDepth) -> None:
-        """Place points by measured depth, and tell the scale what it says of the others."""
-        if not self._scale.measures('reference_depth') or (self.begun and not self.unit_known):
+        """
+        Place points by measured depth, and tell the scale what it says of the others.
+
+        Points that a rig's cameras see stand for their surroundings and place no others exactly.
+        """
+        if not self._scale.measures(reference.source) or (self.begun and not self.unit_known):
             return
         metres = reference.at(
             sighting.corners.pixels.astype(np.float64), sighting.intrinsics, sighting.image_hw
         )
         placed = np.where(sighting.placed, sighting.depth, np.nan)
-        observed = depth_observation(metres, placed, reference.stamp_ns, 'reference_depth')
+        observed = depth_observation(
+            metres, placed, reference.stamp_ns, reference.source, reference.common_log_std
+        )
         if observed is not None:
             self._scale.observe(observed)
+        if reference.source == 'rig':
+            return
         units = metres / self._scale.scale.factor
         guess_places(self.map, sighting, units, PointState.MEASURED)
         keyframe = next((k for k in self.map.keyframes if k.stamp_ns == reference.stamp_ns), None)

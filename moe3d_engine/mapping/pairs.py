@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import cv2
@@ -23,6 +24,10 @@ MIN_MATCHES = 12  # that one motion explains
 MIN_PARALLAX_PX = 1.0  # median motion that no turn of the camera explains
 NUM_SAMPLES = 5000
 SHARPENED_BY_PX, MAX_SHARPENED_PX = 11, 1.0  # side of the surroundings; how far at most
+# OpenCV before 4.8, which the ROS distributions carry, halves the places in its doubled image
+# without the half pixel between their grids: all lie a quarter of a pixel too far right and down.
+HAS_PRECISE_UPSCALE = tuple(map(int, re.findall(r'\d+', cv2.__version__)[:2])) >= (4, 8)
+IMPRECISE_PX = 0.25
 FARTHEST = 1000.0  # point, in distances between the two cameras
 
 
@@ -61,7 +66,9 @@ class Pair(NamedTuple):
     parallax_px: float
 
 
-def find_features(gray: UInt8Array, seen: NDArray[np.bool_] | None = None) -> Features:
+def find_features(
+    gray: UInt8Array, seen: NDArray[np.bool_] | None = None, max_features: int = MAX_FEATURES
+) -> Features:
     """
     Return the SIFT features of an image.
 
@@ -69,6 +76,7 @@ def find_features(gray: UInt8Array, seen: NDArray[np.bool_] | None = None) -> Fe
     ----------
     gray : (H, W).
     seen : (H, W), False where the image shows nothing; None = all is seen.
+    max_features : the strongest ones that are kept.
 
     Notes
     -----
@@ -83,20 +91,28 @@ def find_features(gray: UInt8Array, seen: NDArray[np.bool_] | None = None) -> Fe
     mask = None
     if seen is not None:
         mask = cv2.resize(seen.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    sift = cv2.SIFT.create(
-        MAX_FEATURES, contrastThreshold=MIN_CONTRAST, enable_precise_upscale=True
-    )
+    sift, shift_px = _sift(max_features)
     found, described_by = sift.detectAndCompute(described, mask)
     if not found:
         return Features(np.empty((0, 2)), np.empty(0, np.int64), np.empty((0, 128), np.float32))
     to_source = scale_intrinsics(np.eye(3), width / size[0], height / size[1])
-    enlarged = np.array([point.pt for point in found], np.float64)
+    enlarged = np.array([point.pt for point in found], np.float64) - shift_px
     pixels, place = np.unique(
         enlarged * to_source[[0, 1], [0, 1]] + to_source[:2, 2], axis=0, return_inverse=True
     )
     roots = np.asarray(described_by, np.float32)
     roots = np.sqrt(roots / np.maximum(roots.sum(axis=1, keepdims=True), 1e-9))
     return Features(pixels, place.reshape(-1).astype(np.int64), roots)
+
+
+def _sift(max_features: int) -> tuple[cv2.SIFT, float]:
+    """Return the detector, and by how many pixels its places lie too far right and down."""
+    if HAS_PRECISE_UPSCALE:
+        sift = cv2.SIFT.create(
+            max_features, contrastThreshold=MIN_CONTRAST, enable_precise_upscale=True
+        )
+        return sift, 0.0
+    return cv2.SIFT.create(max_features, contrastThreshold=MIN_CONTRAST), IMPRECISE_PX
 
 
 def match(first: Features, second: Features) -> NDArray[np.int64]:

@@ -9,8 +9,8 @@ import math
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import Scale
 
-MEASURED_SOURCES = ('odometry', 'reference_depth', 'network')  # best first
-SCALE_SOURCES = ('auto', 'odometry', 'reference_depth', 'fixed', 'network', 'none')
+MEASURED_SOURCES = ('odometry', 'rig', 'reference_depth', 'network')  # best first
+SCALE_SOURCES = ('auto', 'odometry', 'rig', 'reference_depth', 'fixed', 'network', 'none')
 
 # Metres of the shipped weights on rooms they have not seen: off by 23 to 30 % in the median.
 NETWORK_LOG_STD = 0.26
@@ -23,11 +23,12 @@ class ScaleConfig:
 
     Parameters
     ----------
-    source : `odometry`: its translations against those of vision; `reference_depth`: a depth
+    source : `odometry`: its translations against those of vision; `rig`: the known distances
+        between cameras, by points that two of them see; `reference_depth`: a depth
         camera or a lidar against the tracked points; `fixed`: the network's unit times `factor`;
         `network`: the metres that metric weights have learnt; `none`: depth is relative; `auto`:
         the first of these that is there, where `fixed` is there if `factor` is not 1.
-        Until odometry or reference depth have said enough, metres are those of metric weights.
+        Until a measured source has said enough, metres are those of metric weights.
     factor : metres per unit of the network, for `fixed` and `auto`.
     require_lock : whether metric results wait until the scale is locked.
 
@@ -86,7 +87,7 @@ class ScaleConfig:
             if self.source == 'network':
                 raise ConfigError(
                     'scale.source network needs weights that have learnt metres (metric in their '
-                    'card); these have not. Use odometry, reference_depth, fixed or none.'
+                    'card); these have not. Use odometry, rig, reference_depth, fixed or none.'
                 )
             return Scale(unit, math.inf, 'none', metric=False, state='estimating')
         return Scale(unit, NETWORK_LOG_STD, 'network', metric=True, state='estimating')

@@ -28,6 +28,8 @@ class ReferenceDepth:
     ----------
     stamp_ns : when it was measured.
     points_cam : (N, 3) float64 in metres in the camera's optical frame.
+    source : `reference_depth`, or `rig`: points that two cameras of a rig see.
+    common_log_std : error of all lengths of this source, where its own is known.
 
     Raises
     ------
@@ -37,6 +39,8 @@ class ReferenceDepth:
 
     stamp_ns: int
     points_cam: Float64Array
+    source: str = 'reference_depth'
+    common_log_std: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the shape once."""
@@ -99,7 +103,11 @@ def _cells(pixels: Float64Array, image_hw: tuple[int, int]) -> NDArray[np.int64]
 
 
 def depth_observation(
-    metres: ArrayLike, units: ArrayLike, stamp_ns: int, source: str
+    metres: ArrayLike,
+    units: ArrayLike,
+    stamp_ns: int,
+    source: str,
+    common_log_std: float = 0.0,
 ) -> ScaleObservation | None:
     """
     Return what depths of the same points say of the scale.
@@ -109,7 +117,8 @@ def depth_observation(
     metres : (N,) by the source; not finite or not positive = unknown.
     units : (N,) by the tracker's map.
     stamp_ns : of the image.
-    source : `reference_depth` or `network`.
+    source : `rig`, `reference_depth` or `network`.
+    common_log_std : as that of ScaleObservation.
 
     Returns
     -------
@@ -125,4 +134,4 @@ def depth_observation(
     median = float(np.median(log_ratio))
     scatter = 1.4826 * float(np.median(np.abs(log_ratio - median)))
     std = 1.2533 * scatter * math.sqrt(CORRELATION / count)
-    return ScaleObservation(median, max(std, 1e-4), stamp_ns, source)
+    return ScaleObservation(median, max(std, 1e-4), stamp_ns, source, common_log_std)

@@ -28,8 +28,13 @@ MAX_CONTRADICTIONS = 10  # so many on one side, agreements taken off, unlock the
 
 # The error that all observations of a source share, so that averaging does not reduce it: the
 # diameter of a wheel and the drift of the map from one place to the next, the calibration of a
-# depth camera, what a network believes of rooms.
-COMMON_LOG_STD = {'odometry': 0.015, 'reference_depth': 0.005, 'network': NETWORK_LOG_STD}
+# depth camera, the focal lengths of a rig, what a network believes of rooms.
+COMMON_LOG_STD = {
+    'odometry': 0.015,
+    'rig': 0.005,
+    'reference_depth': 0.005,
+    'network': NETWORK_LOG_STD,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class ScaleObservation:
     std : its standard deviation, without the error that all measurements of the source share.
     stamp_ns : of the image.
     source : one of the measured sources.
+    common_std : a further error that all measurements share, where more is known of the source:
+        the places of the cameras on their rig.
 
     Raises
     ------
@@ -54,6 +61,7 @@ class ScaleObservation:
     std: float
     stamp_ns: int
     source: str
+    common_std: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the values once."""
@@ -227,5 +235,8 @@ def estimate_log_scale(observations: list[ScaleObservation]) -> Estimate:
     kept = deviation <= 3 * spread
     weights = std[kept] ** -2
     mean = float(weights @ log_ratio[kept] / weights.sum())
-    common = COMMON_LOG_STD[observations[0].source]
+    shared = np.array([o.common_std for o in observations])
+    common = math.hypot(
+        COMMON_LOG_STD[observations[0].source], float(weights @ shared[kept] / weights.sum())
+    )
     return Estimate(mean, math.hypot(spread / math.sqrt(weights.sum()), common), spread)

@@ -66,6 +66,7 @@ class StreamTracker:
         self._tracker = Tracker(scale, threaded=threaded)
         self._given = GivenPoses() if poses == 'odometry' else None
         self._newest_ns: int | None = None
+        self._camera: str | None = None  # whose images these are
 
     def track_frame(
         self, camera: CameraIntake, image: Message, info: Message, prior: PosePrior | None = None
@@ -106,7 +107,7 @@ class StreamTracker:
             pose = self._tracker.track(view)
             if self._given is not None:
                 pose = self._given.follow(view, pose)
-        self._newest_ns = view.stamp_ns
+        self._newest_ns, self._camera = view.stamp_ns, view.camera
         known = pose.status is TrackingStatus.TRACKING
         if pose.status is TrackingStatus.STARTING:
             known = pose.is_keyframe  # the origin of its map, which is where it is by definition
@@ -129,8 +130,14 @@ class StreamTracker:
         """Replace the factor of a fixed scale; it acts on what follows."""
         self._estimator.set_factor(factor)
 
+    def follows(self, view: View) -> bool:
+        """Return whether a view is of the camera that is tracked: a rig has others."""
+        return view.camera == self._camera
+
     def add_depth(self, result: ViewResult) -> None:
-        """Take the network's depth of a tracked image."""
+        """Take the network's depth of an image of the tracked camera; of others it is left."""
+        if not self.follows(result.view):
+            return
         self._tracker.add_depth(result)
 
     def add_reference(self, reference: ReferenceDepth) -> None:

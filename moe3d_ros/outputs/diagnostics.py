@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections import deque
 from collections.abc import Mapping
+from collections.abc import Sequence
 import math
 import os
 from pathlib import Path
@@ -47,6 +48,8 @@ class Statistics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._frames_in = 0
+        self.cameras: tuple[str, ...] = ()  # of a rig: each of them is counted, too
+        self._of_cameras: Counter[str] = Counter()
         self._published = 0
         self._drops: Counter[DropReason] = Counter()
         self._restarts: Counter[RestartReason] = Counter()
@@ -65,15 +68,17 @@ class Statistics:
         self.startup_ms = 1e3 * _process_age_s()
         return math.isfinite(self.startup_ms)
 
-    def add_frame(self) -> None:
+    def add_frame(self, camera: str) -> None:
         """Count a received image."""
         with self._lock:
             self._frames_in += 1
+            self._of_cameras[f'{camera}.frames_in'] += 1
 
     def add_drop(self, drop: Drop) -> None:
         """Count a dropped image; a text says that something is wrong, and what."""
         with self._lock:
             self._drops[drop.reason] += 1
+            self._of_cameras[f'{drop.camera}.dropped.{drop.reason.value}'] += 1
             if drop.text:
                 self.last_problem = Problem(drop.reason, drop.text, time.monotonic())
 
@@ -82,10 +87,11 @@ class Statistics:
         with self._lock:
             self._restarts[reason] += 1
 
-    def add_published(self, durations_ms: Mapping[str, float]) -> None:
-        """Count a published image, with durations in ms by name."""
+    def add_published(self, durations_ms: Mapping[str, float], cameras: Sequence[str]) -> None:
+        """Count the published images of one moment, with durations in ms by name."""
         with self._lock:
-            self._published += 1
+            self._published += len(cameras)
+            self._of_cameras.update(f'{camera}.published' for camera in cameras)
             self._add_durations(durations_ms)
 
     def add_tracked(
@@ -126,7 +132,16 @@ class Statistics:
                     PERCENTILES, np.percentile(list(recent), PERCENTILES), strict=True
                 ):
                     values[f'{name}.p{percent}'] = f'{value:.1f}'
+            values |= self._values_of_cameras()
         return values
+
+    def _values_of_cameras(self) -> dict[str, str]:
+        """Return the counts of each camera of a rig; the caller holds the lock."""
+        if len(self.cameras) < 2:
+            return {}
+        always = [f'{c}.{count}' for c in self.cameras for count in ('frames_in', 'published')]
+        names = dict.fromkeys([*always, *sorted(self._of_cameras)])
+        return {f'camera.{name}': str(self._of_cameras[name]) for name in names}
 
     def summary(self) -> str:
         """Return the counts in one line."""
@@ -170,7 +185,8 @@ class HealthReport:
     ) -> None:
         self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, DIAGNOSTICS, 10)
-        self._name = f'{node.get_fully_qualified_name()}: {config.camera}'
+        self._name = f'{node.get_fully_qualified_name()}: {", ".join(config.rig.cameras)}'
+        statistics.cameras = config.rig.cameras
         self._statistics = statistics
         self._scale = config.session.scale.scale(metric_weights=engine.spec.metric)
         self._settings = {
@@ -182,9 +198,9 @@ class HealthReport:
     def publish(
         self,
         state: str,
-        silent: bool,
+        silent: Sequence[str],
         scale: Scale | None = None,
-        side_inputs: Mapping[str, int] | None = None,
+        counts: Mapping[str, str] | None = None,
     ) -> None:
         """
         Publish the report.
@@ -192,21 +208,22 @@ class HealthReport:
         Parameters
         ----------
         state : of the lifecycle.
-        silent : whether images are missing.
+        silent : cameras whose images are missing.
         scale : as it is known now; None = as it is without any measurement.
-        side_inputs : counts of what came in beside the images.
+        counts : of what came in beside the images, and of moments.
         """
         level, text = DiagnosticStatus.OK, state
         problem = self._statistics.last_problem
         if silent:
-            level, text = DiagnosticStatus.WARN, 'no images'
+            of = f' of {", ".join(silent)}' if len(self._statistics.cameras) > 1 else ''
+            level, text = DiagnosticStatus.WARN, f'no images{of}'
         elif problem is not None and time.monotonic() - problem.time_s < FRESH_S:
             is_error = problem.reason is DropReason.BAD_OUTPUT
             level = DiagnosticStatus.ERROR if is_error else DiagnosticStatus.WARN
             text = f'{problem.reason.value}: {problem.text}'
         values = {'state': state, **self._settings, **_scale_values(scale or self._scale)}
         values |= self._statistics.values()
-        values |= {name: str(count) for name, count in (side_inputs or {}).items()}
+        values |= counts or {}
         pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
         status = DiagnosticStatus(level=level, name=self._name, message=text, values=pairs)
         header = Header(stamp=self._node.get_clock().now().to_msg())

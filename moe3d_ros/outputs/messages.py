@@ -121,7 +121,11 @@ def colors_of(values: Float32Array) -> UInt8Array:
 
 def to_cloud(header: Header, maps: OutputView, form: CloudForm) -> PointCloud2:
     """Return the points of `cloud_values` as a message."""
-    points = cloud_values(maps, form)
+    return to_cloud_message(header, cloud_values(maps, form), is_dense=not form.organized)
+
+
+def to_cloud_message(header: Header, points: Float32Array, *, is_dense: bool) -> PointCloud2:
+    """Return points (rows, columns, 5), as those of `cloud_values`, as a message."""
     message = PointCloud2(header=header, height=points.shape[0], width=points.shape[1])
     message.fields = [
         PointField(name=name, offset=4 * index, datatype=PointField.FLOAT32, count=1)
@@ -130,6 +134,6 @@ def to_cloud(header: Header, maps: OutputView, form: CloudForm) -> PointCloud2:
     message.is_bigendian = _IS_BIG_ENDIAN
     message.point_step = 4 * len(CLOUD_FIELDS)
     message.row_step = message.point_step * message.width
-    message.is_dense = not form.organized
+    message.is_dense = is_dense
     fill_data(message, points)
     return message

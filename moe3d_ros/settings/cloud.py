@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import math
 
 from moe3d_engine.errors import ConfigError
-from moe3d_ros.settings.table import ParameterValue
+from moe3d_ros.settings.table import SingleValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class CloudForm:
             )
 
 
-def cloud_form(values: Mapping[str, ParameterValue]) -> CloudForm:
+def cloud_form(values: Mapping[str, SingleValue]) -> CloudForm:
     """Return the form that the parameters say."""
     return CloudForm(
         organized=bool(values['cloud.organized']),

@@ -17,10 +17,13 @@ from moe3d_engine.session import SessionConfig
 from moe3d_engine.window import WindowConfig
 from moe3d_ros.settings.cloud import cloud_form
 from moe3d_ros.settings.cloud import CloudForm
+from moe3d_ros.settings.rig import rig_config
+from moe3d_ros.settings.rig import RigConfig
 from moe3d_ros.settings.side_inputs import side_inputs_config
 from moe3d_ros.settings.side_inputs import SideInputsConfig
 from moe3d_ros.settings.table import PARAMETERS
 from moe3d_ros.settings.table import ParameterValue
+from moe3d_ros.settings.table import SingleValue
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -36,7 +39,7 @@ ROS_PARAMETERS = ('qos_overrides.', 'use_sim_time', 'start_type_description_serv
 class NodeConfig:
     """What the parameters say; see PARAMETERS for meaning and units."""
 
-    camera: str
+    rig: RigConfig
     transport: str
     reliability: str
     rectified: bool | None
@@ -56,6 +59,11 @@ class NodeConfig:
     odom_frame: str
     base_frame: str
     session: SessionConfig
+
+    @property
+    def camera(self) -> str:
+        """The camera that is tracked: the only one, or the first of a rig."""
+        return self.rig.cameras[0]
 
 
 def declare_parameters(node: Node) -> None:
@@ -128,7 +136,7 @@ def check_change(
         )
 
 
-def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
+def node_config(given: Mapping[str, ParameterValue]) -> NodeConfig:
     """
     Return the settings that the values of all parameters stand for.
 
@@ -138,26 +146,22 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
         If a value is not one of its choices or contradicts another.
     """
     for row in PARAMETERS:
-        if row.choices and values[row.name] not in row.choices:
+        if row.choices and given[row.name] not in row.choices:
             raise ConfigError(
-                f'{row.name} is one of {", ".join(row.choices)}; got {values[row.name]!r}.'
+                f'{row.name} is one of {", ".join(row.choices)}; got {given[row.name]!r}.'
             )
-    camera = str(values['camera.name'])
-    if not re.fullmatch(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', camera, re.ASCII):
-        raise ConfigError(
-            f'camera.name is part of topic names: letters, digits and _ (and / between), no '
-            f'digit first; got {camera!r}.'
-        )
+    rig = rig_config(given)
+    values = {name: value for name, value in given.items() if not isinstance(value, list)}
     rejects = bool(values['rejection.enabled'])
     return NodeConfig(
-        camera=camera,
+        rig=rig,
         transport=str(values['input.transport']),
         reliability=str(values['input.reliability']),
         rectified=RECTIFIED[str(values['input.rectified'])],
         mono16_bits=int(values['input.mono16_bits']) or None,
         camera_info_timeout_s=float(values['camera_info.timeout_s']),
         camera_info_latched=bool(values['camera_info.latched']),
-        side_inputs=side_inputs_config(values),
+        side_inputs=side_inputs_config(values, has_rig=rig.has_extrinsics),
         backend=str(values['engine.backend']),
         weights=str(values['engine.weights']),
         threads=int(values['engine.threads']) or None,
@@ -190,7 +194,7 @@ def node_config(values: Mapping[str, ParameterValue]) -> NodeConfig:
     )
 
 
-def _resolution(values: Mapping[str, ParameterValue]) -> str | int:
+def _resolution(values: Mapping[str, SingleValue]) -> str | int:
     """Return the resolution of outputs: a word or a number of columns."""
     text = str(values['output.resolution'])
     if text in (NETWORK, SOURCE):
@@ -203,7 +207,7 @@ def _resolution(values: Mapping[str, ParameterValue]) -> str | int:
     )
 
 
-def _folder(values: Mapping[str, ParameterValue], name: str) -> Path:
+def _folder(values: Mapping[str, SingleValue], name: str) -> Path:
     """Return the value of a parameter that names a folder."""
     folder = str(values[name])
     if not folder:
@@ -211,7 +215,7 @@ def _folder(values: Mapping[str, ParameterValue], name: str) -> Path:
     return Path(folder)
 
 
-def _frame_name(values: Mapping[str, ParameterValue], name: str) -> str:
+def _frame_name(values: Mapping[str, SingleValue], name: str) -> str:
     """Return the value of a parameter that names a frame of TF."""
     frame = str(values[name])
     if not frame or frame.startswith('/'):

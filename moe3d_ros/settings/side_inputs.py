@@ -9,7 +9,7 @@ from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.measured.poses import decode_transform
 from moe3d_engine.types import Float64Array
-from moe3d_ros.settings.table import ParameterValue
+from moe3d_ros.settings.table import SingleValue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +43,16 @@ class SideInputsConfig:
         return self.odometry_by_tf or bool(self.odometry_topic)
 
 
-def side_inputs_config(values: Mapping[str, ParameterValue]) -> SideInputsConfig:
+def side_inputs_config(
+    values: Mapping[str, SingleValue], *, has_rig: bool = False
+) -> SideInputsConfig:
     """
     Return the settings of what comes in beside the images.
+
+    Parameters
+    ----------
+    values : of all parameters.
+    has_rig : whether cameras with known distances measure metres, too.
 
     Raises
     ------
@@ -62,7 +69,7 @@ def side_inputs_config(values: Mapping[str, ParameterValue]) -> SideInputsConfig
         camera_from_reference=_extrinsics('scale.camera_from_reference', values),
     )
     same_frame = config.odometry_frame == values['tf.odom_frame']
-    _check_sources(values, config)
+    _check_sources(values, config, has_rig=has_rig)
     if config.odometry_by_tf and config.odometry_topic:
         raise ConfigError(
             f'poses.odometry_from is tf, but poses.odometry_topic is {config.odometry_topic!r}: '
@@ -87,7 +94,9 @@ def side_inputs_config(values: Mapping[str, ParameterValue]) -> SideInputsConfig
     return config
 
 
-def _check_sources(values: Mapping[str, ParameterValue], config: SideInputsConfig) -> None:
+def _check_sources(
+    values: Mapping[str, SingleValue], config: SideInputsConfig, *, has_rig: bool
+) -> None:
     """Raise ConfigError where poses or scale need an input that is not named."""
     poses, scale = values['poses.source'], values['scale.source']
     for name, source in (('poses.source', poses), ('scale.source', scale)):
@@ -101,7 +110,7 @@ def _check_sources(values: Mapping[str, ParameterValue], config: SideInputsConfi
             'scale.source reference_depth needs the topic of a depth image or of a cloud in '
             'scale.reference_topic.'
         )
-    if poses == 'network' and scale in ('odometry', 'reference_depth'):
+    if poses == 'network' and scale in ('odometry', 'rig', 'reference_depth'):
         raise ConfigError(
             f'scale.source {scale} measures the map that tracking makes, and poses.source is '
             f'network: set it to tracking or odometry.'
@@ -112,17 +121,17 @@ def _check_sources(values: Mapping[str, ParameterValue], config: SideInputsConfi
             'tracking or odometry.'
         )
     is_fixed = scale == 'fixed' or (scale == 'auto' and values['scale.factor'] != 1.0)
-    is_measured = scale in ('auto', 'odometry', 'reference_depth') and poses != 'network'
-    has_input = config.has_odometry or bool(config.reference_topic)
+    is_measured = scale in ('auto', 'odometry', 'rig', 'reference_depth') and poses != 'network'
+    has_input = config.has_odometry or bool(config.reference_topic) or has_rig
     if values['scale.require_lock'] and not (is_fixed or (is_measured and has_input)):
         raise ConfigError(
             f'scale.require_lock waits until metres are known to 2 %, but nobody measures them: '
-            f'scale.source is {scale}, poses.source is {poses}. Name poses.odometry_topic or '
-            f'scale.reference_topic, or give scale.factor.'
+            f'scale.source is {scale}, poses.source is {poses}. Name poses.odometry_topic, '
+            f'scale.reference_topic or rig.extrinsics, or give scale.factor.'
         )
 
 
-def _extrinsics(name: str, values: Mapping[str, ParameterValue]) -> Float64Array | None:
+def _extrinsics(name: str, values: Mapping[str, SingleValue]) -> Float64Array | None:
     """Return the rigid transform (4, 4) of seven numbers; None where there are none."""
     text = str(values[name])
     if not text.strip():

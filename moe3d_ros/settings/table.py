@@ -10,12 +10,15 @@ from moe3d_engine.backends.open import BACKEND_NAMES
 from moe3d_engine.clouds import CLOUD_WRITERS
 from moe3d_engine.policy import DEPTH_MAX_M
 from moe3d_engine.policy import Thresholds
+from moe3d_engine.rig.moments import SILENT_S
+from moe3d_engine.rig.moments import TOLERANCE_S
 from moe3d_engine.scale import SCALE_SOURCES
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.window import KEYFRAME_INTERVAL_S
 from moe3d_engine.window import MAX_VIEWS
 
-ParameterValue: TypeAlias = bool | int | float | str
+SingleValue: TypeAlias = bool | int | float | str
+ParameterValue: TypeAlias = SingleValue | list[str]
 
 
 class ParameterRow(NamedTuple):
@@ -34,6 +37,8 @@ _KEEP, _SCALE = Thresholds(), ScaleConfig()
 # fmt: off
 PARAMETERS = (
     ParameterRow('camera.name', 'camera', 'Name of the camera: first part of its topics.'),
+    ParameterRow('camera.names', [''], 'Names of the cameras of a rig, the tracked one first; '
+                 'empty = the one of camera.name.'),
     ParameterRow('input.transport', 'raw', 'Type of the images: raw = sensor_msgs/Image on '
                  '<camera>/image_raw, compressed = sensor_msgs/CompressedImage on '
                  '<camera>/image_raw/compressed.', choices=('raw', 'compressed')),
@@ -86,8 +91,17 @@ PARAMETERS = (
                  'robot.'),
     ParameterRow('poses.base_from_camera', '', "Place of the camera's optical frame in the "
                  "odometry's child frame, as 'x y z qx qy qz qw' in metres; empty = TF knows."),
+    ParameterRow('rig.extrinsics', '', 'Where the cameras of camera.names sit: path of a YAML '
+                 'file (our own form, or a camchain of Kalibr), or tf; empty = not known.'),
+    ParameterRow('rig.frame', '', 'Frame of the extrinsics and of ~/points, such as base_link; '
+                 "empty = that of the first camera's images."),
+    ParameterRow('rig.tolerance_s', TOLERANCE_S, 'Seconds by which the stamps of one moment may '
+                 'differ.', (0.0, 0.5)),
+    ParameterRow('rig.silent_s', SILENT_S, 'Seconds that the other cameras wait for one that '
+                 'sends nothing.', (0.01, 60.0)),
     ParameterRow('scale.source', _SCALE.source, 'Where metres come from: odometry = its motion '
-                 'against that of vision; reference_depth = scale.reference_topic against the '
+                 'against that of vision; rig = the distances between cameras, by rig.extrinsics; '
+                 'reference_depth = scale.reference_topic against the '
                  "tracked points; fixed = the network's unit times scale.factor; network = the "
                  'metres that metric weights have learnt; none = depth is relative and goes out '
                  'under relative_depth; auto = the first of these that is there, fixed if '
@@ -112,6 +126,8 @@ PARAMETERS = (
     ParameterRow('cloud.voxel_m', 0.0, 'Metres; one point, that of the highest confidence, in '
                  'each cube of this side; 0 = all points. Needs cloud.organized false.',
                  (0.0, 100.0), live=True),
+    ParameterRow('cloud.merged', False, 'Also publish the clouds of all cameras as one, in '
+                 'rig.frame, on ~/points.'),
     ParameterRow('save.folder', '~/moe3d_clouds', 'Folder of the files of ~/save_cloud; made '
                  'where it is missing.', live=True),
     ParameterRow('save.format', 'ply', 'Format of these files.', choices=tuple(CLOUD_WRITERS),

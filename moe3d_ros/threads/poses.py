@@ -15,6 +15,7 @@ from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.drops import Restart
 from moe3d_engine.intake.drops import RestartReason
 from moe3d_engine.intake.order import why_stale
+from moe3d_engine.rig.moments import Arrived
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.tracking.stream import TrackedView
 from moe3d_engine.tracking.types import TrackingStatus
@@ -51,6 +52,44 @@ class TrackedFrame:
     def stamp_ns(self) -> int:
         """Return the stamp of the image."""
         return self.view.stamp_ns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """
+    Images that were taken together.
+
+    Parameters
+    ----------
+    images : one per camera, as they came or tracked; the leading one first.
+    """
+
+    images: tuple[Arrived[Frame | TrackedFrame], ...]
+
+    @classmethod
+    def of(cls, camera: str, frame: Frame | TrackedFrame) -> Moment:
+        """Return the moment of a single image."""
+        return cls((Arrived(camera, frame.stamp_ns, frame),))
+
+    @property
+    def stamp_ns(self) -> int:
+        """Return the stamp of the leading image."""
+        return self.images[0].stamp_ns
+
+    @property
+    def received_ns(self) -> int:
+        """Return when its last image arrived, on the monotonic clock."""
+        return max(image.item.received_ns for image in self.images)
+
+    @property
+    def tracked(self) -> TrackedFrame | None:
+        """Return the image that has been tracked, if it is among them."""
+        items = (image.item for image in self.images)
+        return next((item for item in items if isinstance(item, TrackedFrame)), None)
+
+    def drops(self, reason: DropReason, text: str = '') -> list[Drop]:
+        """Return a drop of each of its images."""
+        return [Drop(reason, image.stamp_ns, text, image.camera) for image in self.images]
 
 
 class PoseThread:
@@ -96,7 +135,7 @@ class PoseThread:
         """Hand over an image."""
         replaced = self._worker.submit(frame)
         if replaced is not None:
-            self._accounts.drop_untracked(Drop(DropReason.TRACKING_BUSY, replaced.stamp_ns))
+            self._accounts.drop_untracked(self._drop(DropReason.TRACKING_BUSY, replaced.stamp_ns))
 
     def reset(self) -> None:
         """Begin a new map and a new path with the next image."""
@@ -112,7 +151,7 @@ class PoseThread:
             If it does not end in time.
         """
         for left in self._worker.stop(timeout_s):
-            self._accounts.drop_untracked(Drop(DropReason.TRACKING_BUSY, left.stamp_ns))
+            self._accounts.drop_untracked(self._drop(DropReason.TRACKING_BUSY, left.stamp_ns))
 
     # Its own thread
 
@@ -121,7 +160,7 @@ class PoseThread:
         depth_wanted = self._resources.outputs.wanted()
         if not depth_wanted and not self._motion.wanted():
             self._begin_anew(RestartReason.NO_SUBSCRIBER)
-            self._accounts.drop_untracked(Drop(DropReason.NO_SUBSCRIBER, frame.stamp_ns))
+            self._accounts.drop_untracked(self._drop(DropReason.NO_SUBSCRIBER, frame.stamp_ns))
             return
         self._begin_anew_where_due(frame.stamp_ns)
         tracked = self._track(frame)
@@ -135,7 +174,7 @@ class PoseThread:
         if depth_wanted or _needs_depth(tracked):
             self._hand_on(TrackedFrame(tracked.view, frame.received_ns, self._began))
         else:
-            self._accounts.drop(Drop(DropReason.NO_SUBSCRIBER, frame.stamp_ns))
+            self._accounts.drop(self._drop(DropReason.NO_SUBSCRIBER, frame.stamp_ns))
 
     def _track(self, frame: Frame) -> TrackedView | Drop:
         """Decode and track an image, with the odometry of its stamp."""
@@ -186,10 +225,14 @@ class PoseThread:
         self._began = Restart(reason, text)
         self._accounts.restart_tracking(self._began)
 
+    def _drop(self, reason: DropReason, stamp_ns: int, text: str = '') -> Drop:
+        """Return the drop of an image of the tracked camera."""
+        return Drop(reason, stamp_ns, text, self._camera.camera)
+
     def _on_error(self, frame: Frame, error: Exception) -> None:
         """Go on, with a new map, after an error that nobody has foreseen."""
         text = ''.join(traceback.format_exception(error))
-        self._accounts.drop_untracked(Drop(DropReason.BAD_OUTPUT, frame.stamp_ns, text))
+        self._accounts.drop_untracked(self._drop(DropReason.BAD_OUTPUT, frame.stamp_ns, text))
         self._begin_anew(RestartReason.BAD_OUTPUT)
 
 

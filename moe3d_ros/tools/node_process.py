@@ -214,6 +214,8 @@ def _yaml(value: ParameterValue) -> str:
     """Return a value as ROS reads it from the command line: 1e-05 would be a text."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return f'[{", ".join(map(repr, value))}]'
     return f'{value:.12f}' if isinstance(value, float) else str(value)
 
 

@@ -426,3 +426,66 @@ def test_pixels_that_no_camera_has_seen_are_not_published(fake_backend: type[Any
 def test_view_of_a_pose_prior_with_another_shape_is_refused() -> None:
     with pytest.raises(ShapeError, match='4x4'):
         PosePrior(np.eye(3), 'odometry')
+
+
+def rig_view(camera: str, red: int, stamp_ns: int, pose: PosePrior | None = None) -> View:
+    """Return a view of a camera of a rig."""
+    return replace(make_view(red), camera=camera, stamp_ns=stamp_ns, pose=pose)
+
+
+def test_views_of_one_moment_are_published_by_one_inference(fake_backend: type[Any]) -> None:
+    backend = fake_backend()
+    session = Session(Engine(backend), SessionConfig(poses='network'))
+
+    for moment in range(3):
+        cameras = [rig_view(c, 51 * n, moment + 1) for n, c in enumerate(('front', 'left'))]
+        result = session.push(cameras)
+
+    assert not isinstance(result, Drop)
+    assert [r.view.camera for r in result.results] == ['front', 'left']
+    np.testing.assert_allclose(result.depth[:, 0, 0], [1.0, 1.8], rtol=1e-6)
+    assert len(backend.decoded) == 3
+
+
+def test_moments_whose_poses_are_of_the_rig_alone_share_no_window(fake_backend: type[Any]) -> None:
+    """The rig may have moved meanwhile: their worlds are not one."""
+    session = Session(Engine(fake_backend()))
+    shifted = np.eye(4)
+    shifted[0, 3] = -0.3
+    for moment in range(3):
+        result = session.push(
+            [
+                rig_view('front', 0, moment + 1, PosePrior(np.eye(4), 'rig')),
+                rig_view('left', 51, moment + 1, PosePrior(shifted, 'rig')),
+            ]
+        )
+
+    assert not isinstance(result, Drop)
+    assert len(result.views) == 2
+    np.testing.assert_allclose(result.cam_from_world[1], shifted)
+
+
+def test_cameras_of_different_sizes_are_refused_by_name(fake_backend: type[Any]) -> None:
+    session = Session(Engine(fake_backend()))
+    large = View(np.zeros((56, 84, 3), np.uint8), INTRINSICS, 1, camera='left')
+
+    result = session.push([rig_view('front', 0, 1), large])
+
+    assert isinstance(result, Drop)
+    assert result.reason is DropReason.BAD_IMAGE
+    assert 'front 42x28, left 84x56' in result.text
+
+
+def test_depth_of_other_cameras_of_a_rig_does_not_reach_the_tracker(
+    fake_backend: type[Any],
+) -> None:
+    session = Session(Engine(fake_backend()))
+    assert session.tracking is not None
+    session.tracking.track(rig_view('front', 0, 1))
+
+    session.push([rig_view('left', 51, 1)])
+    seen = len(session.tracking._tracker._late)
+    session.push([rig_view('front', 51, 2), rig_view('left', 51, 2)])
+
+    assert seen == 0
+    assert len(session.tracking._tracker._late) == 1

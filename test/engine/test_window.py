@@ -87,3 +87,14 @@ def test_impossible_window_is_refused(max_views: int, interval_s: float) -> None
     """Both settings are checked."""
     with pytest.raises(ConfigError):
         WindowConfig(max_views, interval_s)
+
+
+def test_window_of_a_rig_whose_cameras_come_and_go_is_never_too_long() -> None:
+    rng = np.random.default_rng(0)
+    window = KeyframeWindow(WindowConfig(7, 0.0))
+    for step in range(200):
+        newest = [view_at(0.1 * step) for _ in range(rng.integers(1, 5))]
+        found = window.push(newest)
+
+        assert len(found.views) <= 7
+        assert [found.views[index] for index in found.newest] == newest

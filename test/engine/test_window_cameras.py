@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from moe3d_engine.network import Engine
 from moe3d_engine.session import Session
@@ -148,3 +149,35 @@ def test_a_stream_that_is_not_tracked_yet_is_not_compared(fake_backend: type) ->
     assert backend.told[0] is not None
     assert not backend.told[0].trust.any()
     session.close()
+
+
+class MapOfFront:
+    """Knows the camera `front` in a map that has been refined since: the world is moved."""
+
+    def __init__(self, moved: Float64Array) -> None:
+        self._moved = moved
+
+    def follows(self, view: View) -> bool:
+        return view.camera == 'front'
+
+    def cam_from_map(self, stamps: Sequence[int]) -> list[Float64Array | None]:
+        return [pose_at(0.1 * stamp) @ self._moved for stamp in stamps]
+
+
+def test_cameras_of_a_rig_stand_in_the_map_beside_the_tracked_one() -> None:
+    moved = pose_at(0.7, 0.3)
+    views = []
+    for stamp in (1, 2):
+        for camera, beside in (('front', 0.0), ('left', 0.4), ('right', -0.4)):
+            pose = PosePrior(pose_at(beside) @ pose_at(0.1 * stamp), 'tracking')
+            image = np.zeros((*INPUT_HW, 3), np.uint8)
+            views.append(View(image, LENS, stamp, camera=camera, pose=pose))
+    tracking: Any = MapOfFront(moved)
+
+    known = KnownCameras(INPUT_HW, tracking).of_window(views, [3, 4, 5])
+
+    assert known is not None
+    for view, pose in zip(views, known.cam_from_world, strict=True):
+        assert view.pose is not None
+        np.testing.assert_allclose(pose, view.pose.cam_from_world @ moved, atol=1e-12)
+    assert (known.trust > 0.5).all()

@@ -124,7 +124,7 @@ def test_slow_camera_is_silent_only_when_it_misses_images_of_its_own_period(
     rig: Rig, image_message: MakeMessage, monkeypatch: pytest.MonkeyPatch, pauses_s: list[float]
 ) -> None:
     rig.start()
-    inputs, now_s = rig.node._active._inputs, [time.monotonic()]
+    inputs, now_s = rig.node._active._inputs['camera'], [time.monotonic()]
     monkeypatch.setattr(moe3d_ros.camera, 'time', SimpleNamespace(monotonic=lambda: now_s[0]))
 
     for pause_s in pauses_s:

@@ -51,6 +51,18 @@ def test_file_holds_every_parameter_with_its_default_and_type() -> None:
     assert {n: type(v) for n, v in values.items()} == {n: type(v) for n, v in DEFAULTS.items()}
 
 
+def test_example_of_a_rig_makes_sense() -> None:
+    tree = yaml.safe_load(share_file('config/rig.yaml').read_text())
+    values = flat(tree['/**']['ros__parameters'])
+
+    config = node_config({**DEFAULTS, **values})
+
+    assert set(values) <= set(DEFAULTS)
+    assert config.rig.cameras == ('front', 'left', 'right')
+    assert config.camera == 'front'
+    assert config.rig.extrinsics == 'tf'
+
+
 def test_defaults_are_those_of_the_engine() -> None:
     # The library has no limit, the node has.
     expected = SessionConfig(thresholds=Thresholds(depth_max_m=40.0))

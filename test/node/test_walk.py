@@ -46,7 +46,7 @@ def test_image_passes_sixteen_files_on_its_way_to_the_cloud(
 ) -> None:
     clouds = live_rig.listen(PointCloud2, '/moe3d/camera/points')
     active, waiting, seen = live_rig.node._active, [], {BACKEND: None}
-    active._depth.submit = active._poses._hand_on = waiting.append
+    active._depth.submit = waiting.append
     active._poses.submit = waiting.append
     image, info = image_message(), info_message()
     image.header.stamp = info.header.stamp = live_rig.next_stamp()
@@ -60,8 +60,8 @@ def test_image_passes_sixteen_files_on_its_way_to_the_cloud(
 
     sys.setprofile(note)
     try:
-        active._inputs._take_image(image)
-        active._take_info(info)
+        active._inputs['camera']._take_image(image)
+        active._take_info('camera', info)
         active._poses._process(waiting.pop())
         active._depth._process(waiting.pop())
     finally:
@@ -69,5 +69,5 @@ def test_image_passes_sixteen_files_on_its_way_to_the_cloud(
 
     live_rig.wait_until(lambda: clouds)
     stations = [p for p in seen if p not in VOCABULARY and not p.startswith(ASIDE)]
-    assert len(stations) <= MAX_STATIONS, stations
+    assert len(stations) <= MAX_STATIONS, ' '.join(stations)
     assert 'moe3d_ros/outputs/messages.py' in stations

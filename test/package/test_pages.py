@@ -17,6 +17,7 @@ from moe3d_engine.lab.reports.results import results_table
 from moe3d_ros.cli import installed_commands
 from moe3d_ros.tools.commands import tables
 from moe3d_ros.topics import drops_topic
+from moe3d_ros.topics import MERGED_POINTS
 from moe3d_ros.topics import motion_topics
 from moe3d_ros.topics import output_topics
 import pytest
@@ -87,7 +88,7 @@ def test_readme_lists_every_command() -> None:
 
 
 def test_readme_lists_every_topic_that_goes_out() -> None:
-    topics = {drops_topic(), *motion_topics('<camera>')}
+    topics = {drops_topic(), MERGED_POINTS, *motion_topics('<camera>')}
     for metric in (True, False):
         topics |= set(output_topics('<camera>', metric=metric))
     topics.remove('~/<camera>/relative_depth/camera_info')  # named by its last part

@@ -269,3 +269,30 @@ def test_memory_is_bounded() -> None:
 
     assert sum(map(len, estimator._observed.values())) <= MAX_OBSERVATIONS
     assert len(estimator._contradicting) < MAX_CONTRADICTIONS
+
+
+def test_rig_stands_between_odometry_and_reference_depth() -> None:
+    estimator = make_estimator()
+    tell(estimator, observed([0.1] * 20, source='reference_depth'))
+    tell(estimator, observed([0.2] * 20, source='rig'))
+    by_rig = estimator.scale
+    tell(estimator, observed([0.3] * 20, source='reference_depth'))
+    unmoved = estimator.scale
+    tell(estimator, observed([0.4] * 20, source='odometry'))
+
+    assert (by_rig.source, unmoved.source, estimator.scale.source) == ('rig', 'rig', 'odometry')
+    assert unmoved.factor == by_rig.factor == pytest.approx(math.exp(0.2))
+
+
+@pytest.mark.parametrize(('common_std', 'locked'), [(0.01, True), (0.03, False)])
+def test_accuracy_that_a_source_states_bounds_how_sure_the_scale_gets(
+    common_std: float, locked: bool
+) -> None:
+    estimator = make_estimator('rig')
+    tell(
+        estimator,
+        [ScaleObservation(0.2, 0.01, stamp, 'rig', common_std) for stamp in range(40)],
+    )
+
+    assert estimator.scale.locked == locked
+    assert estimator.scale.std >= common_std
