@@ -69,6 +69,7 @@ ENVIRONMENT := OMP_NUM_THREADS=1
 ifdef SHARED
 ENVIRONMENT += MOE3D_TEST_SHARED="$(SHARED)"
 TINY := $(SHARED)/tiny/tiny.json
+SWEEPING := $(SHARED)/sweeping/sweeping.json
 endif
 PYTEST := python -m pytest -q --timeout 600 -p no:cacheprovider
 LOG = 2>&1 | tee "$(LOGS)/$@.log"
@@ -76,10 +77,13 @@ LOG = 2>&1 | tee "$(LOGS)/$@.log"
 $(SHARED)/tiny/tiny.json:
 	@$(ENVIRONMENT) $(BIN)/python test/export_tiny.py "$(@D)"
 
-build: $(TINY)
+$(SHARED)/sweeping/sweeping.json:
+	@$(ENVIRONMENT) $(BIN)/python test/export_sweeping.py "$(@D)"
+
+build: $(TINY) $(SWEEPING)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/graphs test/plans $(LOG)
 
-backends: $(TINY)
+backends: $(TINY) $(SWEEPING)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/backends $(LOG)
 
 commands: $(TINY)
@@ -102,7 +106,7 @@ training:
 ros-kilted: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/inputs test/launch test/node test/outputs test/package test/robot test/tools $(LOG)
 
-held-down: $(TINY)
+held-down: $(TINY) $(SWEEPING)
 	@$(ENVIRONMENT) ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
 	$(BIN)/$(PYTEST) -m instruction_sets test/backends test/graphs test/plans test/model $(LOG)
 

@@ -105,14 +105,25 @@ def installed_environment(colcon_install: Path) -> dict[str, str]:
 @pytest.fixture(scope='session')
 def tiny_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export a tiny random network (56 x 70, four views, metric); return its card's path."""
-    if SHARED is not None and Path(SHARED, 'tiny', 'tiny.json').exists():
-        return Path(SHARED, 'tiny', 'tiny.json')
+    return exported('tiny', tmp_path_factory)
+
+
+@pytest.fixture(scope='session')
+def sweeping_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Export a tiny random network that sweeps (64 x 96, four views); return its card's path."""
+    return exported('sweeping', tmp_path_factory)
+
+
+def exported(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the card that `export_<name>.py` writes, or has written for all processes."""
+    if SHARED is not None and Path(SHARED, name, f'{name}.json').exists():
+        return Path(SHARED, name, f'{name}.json')
     pytest.importorskip('torch')
     pytest.importorskip('onnxscript')
-    folder = tmp_path_factory.mktemp('tiny')
-    script = Path(__file__).with_name('export_tiny.py')
+    folder = tmp_path_factory.mktemp(name)
+    script = Path(__file__).with_name(f'export_{name}.py')
     subprocess.run([sys.executable, str(script), str(folder)], check=True)
-    return folder / 'tiny.json'
+    return folder / f'{name}.json'
 
 
 class FakeBackend:

@@ -39,6 +39,7 @@ def main(folder: Path) -> None:
     network.break_symmetry(0)
     with torch.no_grad():
         network.depth_head.scratch.output_conv2[2].weight *= 8  # depth that varies
+        network.sweep.planes.hourglass.leave.weight *= 10  # planes that differ clearly
     export_weights(
         network, folder, name='sweeping', input_hw=(64, 96), max_views=4, metric=True, training={}
     )

@@ -30,7 +30,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 PRODUCTS = frozenset({'Conv', 'ConvTranspose', 'Einsum', 'Gemm', 'MatMul'})
-EXPONENTIALS = frozenset({'Exp', 'LogSoftmax'})
+EXPONENTIALS = frozenset({'Exp', 'LogSoftmax', 'ReduceLogSumExp'})
 # These move numbers or choose among them, so they are exact in any type. All but Concat have one
 # input with data; the others are indices.
 EXACT = frozenset(

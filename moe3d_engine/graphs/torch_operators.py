@@ -251,6 +251,7 @@ OPERATORS: dict[str, Operator] = {
     'Pow': _pairwise(torch.pow),
     'Range': lambda a, _: torch.arange(*(int(value) for value in a)),
     'Reciprocal': _single(torch.reciprocal),
+    'ReduceLogSumExp': _reduce(torch.logsumexp),
     'ReduceL2': _reduce(torch.linalg.vector_norm),
     'ReduceMax': _reduce(torch.amax),
     'ReduceMean': _reduce(torch.mean),

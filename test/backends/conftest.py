@@ -17,6 +17,7 @@ from typing import Any
 
 from moe3d_engine.assets import find_weights
 from moe3d_engine.assets import WeightsCard
+from moe3d_engine.backend import LEAST_COMPARED
 from moe3d_engine.backends.tensorrt.backend import open_tensorrt
 from moe3d_engine.backends.tensorrt.backend import TensorRtBackend
 from moe3d_engine.errors import EngineError
@@ -71,8 +72,24 @@ def images() -> Float32Array:
 
 
 @pytest.fixture(scope='session')
+def sweeping(sweeping_card: Path) -> WeightsCard:
+    return find_weights(str(sweeping_card))
+
+
+@pytest.fixture(scope='session')
 def compiled(tiny: WeightsCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the three plans of the tiny network and their reference."""
+    return compile_for_double(tiny, tmp_path_factory.mktemp('compiled'))
+
+
+@pytest.fixture(scope='session')
+def compiled_sweeping(sweeping: WeightsCard, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the four plans of the network that sweeps, and their reference."""
+    return compile_for_double(sweeping, tmp_path_factory.mktemp('compiled'))
+
+
+def compile_for_double(card: WeightsCard, folder: Path) -> Path:
+    """Write the plans of a card for the double, and their reference; return their folder."""
     for package in ('tensorrt_rtx', 'cuda.bindings.runtime', 'openvino', 'onnx_ir'):
         pytest.importorskip(package)
     preprocess_graph = pytest.importorskip('moe3d_engine.plans.preprocess_graph')
@@ -81,26 +98,28 @@ def compiled(tiny: WeightsCard, tmp_path_factory: pytest.TempPathFactory) -> Pat
     import openvino
 
     double = load('tensorrt_double')
-    folder = tmp_path_factory.mktemp('compiled')
-    graphs = {name: tiny.verified_file(name) for name in ('image_encoder', 'reconstruct')}
+    graphs = {name: card.verified_file(name) for name in card.graphs}
     graphs['preprocess'] = folder / 'preprocess.onnx'
-    preprocess_graph.write_preprocess_graph(graphs['preprocess'], tiny.input_hw)
+    preprocess_graph.write_preprocess_graph(graphs['preprocess'], card.input_hw)
     for name, graph in graphs.items():
         profile = {}
+        views = VIEWS
+        if name == 'reconstruct' and card.spec.sweeps:
+            views = (LEAST_COMPARED, *VIEWS[1:])
         for port in openvino.Core().read_model(graph).inputs:
             shape = port.get_partial_shape()
             rest = [shape[axis].get_max_length() for axis in range(1, len(shape))]
-            least = 1 if port.any_name in {'images', 'publish', 'source'} else VIEWS[0]
-            profile[port.any_name] = [(n, *rest) for n in (least, *VIEWS[1:])]
+            least = 1 if port.any_name in {'images', 'publish', 'hint', 'source'} else views[0]
+            profile[port.any_name] = [(n, *rest) for n in (least, *views[1:])]
         if name == 'preprocess':
-            height, width = tiny.input_hw
+            height, width = card.input_hw
             profile = {
                 'source': [(n, *hw, 3) for n, hw in zip(VIEWS, SOURCE_HW, strict=True)],
                 'rows': [(height, hw[0]) for hw in SOURCE_HW],
                 'columns': [(width, hw[1]) for hw in SOURCE_HW],
             }
         double.write_plan(folder / f'{name}.plan', graph, profile)
-    write_reference(tiny, folder, open_float32)
+    write_reference(card, folder, open_float32)
     return folder
 
 
@@ -157,6 +176,17 @@ def backend(
 
 
 @pytest.fixture
+def sweeping_folder(
+    world: Any,  # noqa: ANN401
+    sweeping: WeightsCard,
+    compiled_sweeping: Path,
+    tmp_path: Path,
+) -> Path:
+    """Put the plans of the network that sweeps into the cache; return their folder."""
+    return put_plans(sweeping, compiled_sweeping, tmp_path / 'cache')
+
+
+@pytest.fixture
 def refusal(
     world: Any,  # noqa: ANN401
     tiny: WeightsCard,
@@ -180,27 +210,28 @@ def refusal(
 @pytest.fixture
 def write_plans(tiny: WeightsCard, compiled: Path, tmp_path: Path) -> WritePlans:
     """Return a function that puts plans into the cache, with changes to their manifest."""
+    return partial(put_plans, tiny, compiled, tmp_path / 'cache')
 
-    def write(**changes: Any) -> Path:  # noqa: ANN401
-        from moe3d_engine.assets.card import sha256_of
 
-        request = plan_request(
-            tiny, runtime='tensorrt', runtime_version=VERSION, gpu_name=GPU.name,
-            compute_capability=GPU.compute_capability, precision='fp32', views=VIEWS,
-        )  # fmt: skip
-        request = type(request)(**asdict(request) | changes)
-        folder = tmp_path / 'cache' / 'tiny' / request.key
-        shutil.copytree(compiled, folder)
-        plans = {path.stem: path for path in folder.glob('*.plan')}
-        manifest = PlanManifest(
-            **asdict(request),
-            plan_sha256={name: sha256_of(path) for name, path in plans.items()},
-            plan_bytes={name: path.stat().st_size for name, path in plans.items()},
-            state=NOT_RUN,
-            self_check=None,
-            created_by='a test',
-        )
-        write_manifest(manifest, folder)
-        return folder
+def put_plans(card: WeightsCard, compiled: Path, cache: Path, **changes: Any) -> Path:  # noqa: ANN401
+    """Copy the plans of a card into a cache, with changes to their manifest."""
+    from moe3d_engine.assets.card import sha256_of
 
-    return write
+    request = plan_request(
+        card, runtime='tensorrt', runtime_version=VERSION, gpu_name=GPU.name,
+        compute_capability=GPU.compute_capability, precision='fp32', views=VIEWS,
+    )  # fmt: skip
+    request = type(request)(**asdict(request) | changes)
+    folder = cache / card.name / request.key
+    shutil.copytree(compiled, folder)
+    plans = {path.stem: path for path in folder.glob('*.plan')}
+    manifest = PlanManifest(
+        **asdict(request),
+        plan_sha256={name: sha256_of(path) for name, path in plans.items()},
+        plan_bytes={name: path.stat().st_size for name, path in plans.items()},
+        state=NOT_RUN,
+        self_check=None,
+        created_by='a test',
+    )
+    write_manifest(manifest, folder)
+    return folder

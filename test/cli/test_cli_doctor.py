@@ -16,6 +16,7 @@ from moe3d_engine.cli.doctor import run_check
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import CheckpointError
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import WindowCameras
 import pytest
 
 GOOD = Check('air', True, 'fresh')
@@ -83,8 +84,12 @@ def test_shipped_reference_is_met_and_a_wrong_backend_is_not_believed() -> None:
     backend = open_float32(find_weights('moe3d-small'))
     infer = backend.reconstruct
 
-    def damaged(features: Sequence[object], publish: Sequence[int]) -> RawOutputs:
-        raw = infer(features, publish)
+    def damaged(
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
+        raw = infer(features, publish, cameras)
         raw.depth[:, :36] *= 1.05  # a quarter of the pixels, by five in a hundred
         return raw
 

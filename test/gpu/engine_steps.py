@@ -21,13 +21,14 @@ from driver_steps import load_double
 from driver_steps import Note
 from moe3d_engine.assets import find_weights
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.assets.card import GRAPHS
 from moe3d_engine.assets.card import sha256_of
 from moe3d_engine.assets.card import WeightsFile
 from moe3d_engine.backend import Backend
+from moe3d_engine.backend import LEAST_COMPARED
 from moe3d_engine.backends.torch_backend import open_torch
 from moe3d_engine.geometry.fit import fit_view
 from moe3d_engine.graphs.parity import run_window
+from moe3d_engine.graphs.parity import sideways_cameras
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.graphs.torch_graph import float16_sums
 from moe3d_engine.graphs.torch_graph import float32_sums
@@ -36,7 +37,7 @@ from moe3d_engine.plans.gpu import current_gpu
 from moe3d_engine.plans.manifest import NOT_RUN
 from moe3d_engine.plans.manifest import plan_request
 from moe3d_engine.plans.manifest import PlanManifest
-from moe3d_engine.plans.manifest import PLANS
+from moe3d_engine.plans.manifest import plans_of
 from moe3d_engine.plans.manifest import RUNTIMES
 from moe3d_engine.plans.manifest import supports_rtx
 from moe3d_engine.plans.self_check import check_backend
@@ -89,9 +90,9 @@ def write_plans(card: WeightsCard, precision: str, folder: Path) -> PlanManifest
     from moe3d_engine.plans.preprocess_graph import write_preprocess_graph
     import onnx_ir as ir
 
-    graphs = {name: folder / f'{name}.onnx' for name in PLANS}
+    graphs = {name: folder / f'{name}.onnx' for name in plans_of(card)}
     write_preprocess_graph(graphs['preprocess'], card.input_hw)
-    for role in GRAPHS:
+    for role in card.graphs:
         if precision == 'fp32':
             write_folded(card.verified_file(role), graphs[role])
         else:
@@ -99,17 +100,20 @@ def write_plans(card: WeightsCard, precision: str, folder: Path) -> PlanManifest
     for name, path in graphs.items():
         profile: dict[str, Any] = input_shapes(card.input_hw, VIEWS)
         if name != 'preprocess':
-            profile = {
-                str(value.name): [[n, *list(value.shape or ())[1:]] for n in VIEWS]
-                for value in ir.load(path).graph.inputs
-            }
+            compared = card.spec.sweeps and name == 'reconstruct'
+            profile = {}
+            for value in ir.load(path).graph.inputs:
+                single = value.name in {'publish', 'hint'} or not compared
+                views = VIEWS if single else [max(n, LEAST_COMPARED) for n in VIEWS]
+                rest = list(value.shape or ())[1:]
+                profile[str(value.name)] = [[n, *rest] for n in views]
         stand_in.write_plan(folder / f'{name}.plan', path, profile)
     write_reference(card, folder, open_torch)
     request = plan_request(
         card, runtime='tensorrt', runtime_version='stand-in', gpu_name='', compute_capability='',
         precision=precision, views=VIEWS,
     )  # fmt: skip
-    plans = {name: folder / f'{name}.plan' for name in PLANS}
+    plans = {name: folder / f'{name}.plan' for name in plans_of(card)}
     return PlanManifest(
         **asdict(request),
         plan_sha256={name: sha256_of(path) for name, path in plans.items()},
@@ -224,13 +228,14 @@ def precision(note: Note, out: Path, rehearse: bool) -> None:
     torch.backends.cudnn.allow_tf32 = False
     card = card_to_run(out, rehearse)
     images = textured_images(2, card.input_hw)
-    expected = run_window(open_torch(card), images)
+    cameras = sideways_cameras(2, card.input_hw) if card.spec.sweeps else None
+    expected = run_window(open_torch(card), images, cameras)
     device = 'cpu' if rehearse else 'cuda'
     with tempfile.TemporaryDirectory() as folder:
         for kind, accumulation in (
             ('fp16', 'float32'), ('fp16', 'float16'), ('bf16', 'float32'),
         ):  # fmt: skip
-            paths = {role: Path(folder) / f'{role}.onnx' for role in GRAPHS}
+            paths = {role: Path(folder) / f'{role}.onnx' for role in card.graphs}
             for role, path in paths.items():
                 convert_graph(card.verified_file(role), kind, path, accumulation=accumulation)
             sums = float16_sums if accumulation == 'float16' else float32_sums
@@ -238,7 +243,7 @@ def precision(note: Note, out: Path, rehearse: bool) -> None:
             if not rehearse:
                 torch.backends.cuda.matmul.allow_fp16_accumulation = accumulation == 'float16'
             backend = GraphBackend(card, paths, device, products, products)
-            figures = asdict(compare(expected, run_window(backend, images)))
+            figures = asdict(compare(expected, run_window(backend, images, cameras)))
             limits = asdict(LIMITS[kind])
             over = [name for name, value in figures.items() if not value <= limits[name]]
             note(**{f'{kind}, sums in {accumulation}': figures | {'beyond the limit': over}})

@@ -29,7 +29,9 @@ from moe3d_engine.errors import EngineError
 from moe3d_engine.plans.gpu import current_gpu
 from moe3d_engine.plans.manifest import PlanManifest
 from moe3d_engine.plans.manifest import PLANS
+from moe3d_engine.plans.manifest import plans_of
 from moe3d_engine.plans.manifest import verified_plans
+from moe3d_engine.plans.self_check import read_reference
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import WindowCameras
 import pytest
@@ -129,6 +131,20 @@ def test_vggt_shaped_network_compiles_in_16_bits(
         'preprocess.plan', 'image_encoder.plan', 'reconstruct.plan', 'reference.npz',
         'manifest.json',
     }  # fmt: skip
+
+
+@pytest.mark.parametrize('precision', ['fp32', 'fp16', 'bf16'])
+def test_network_that_sweeps_compiles_for_windows_of_one_view_on(
+    precision: str, sweeping_card: Path, cache: Path
+) -> None:
+    card = find_weights(str(sweeping_card))
+    options = BuildOptions('tensorrt_rtx', precision, CompileOptions(views=(1, 1, 2)))
+
+    built = build_plans(card, options, cache, open_plans=None, open_float32=open_float32)
+
+    assert verified_plans(built.folder, built.manifest).keys() == set(plans_of(card))
+    assert read_reference(built.folder).cameras is not None
+    assert built.manifest.onnx_sha256.keys() == {'image_encoder', 'cameras', 'reconstruct'}
 
 
 def test_progress_rises_from_graph_to_graph(tiny: WeightsCard, cache: Path) -> None:
