@@ -43,6 +43,7 @@ from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.window import KeyframeWindow
+from moe3d_engine.window import nobody_knows
 from moe3d_engine.window import WindowConfig
 from moe3d_engine.window_cameras import KnownCameras
 from moe3d_engine.window_cameras import tracked_poses
@@ -126,7 +127,8 @@ class Session:
             estimator = ScaleEstimator(self._config.scale, metric_weights=engine.spec.metric)
             self.tracking = StreamTracker(estimator, self._config.poses, threaded=threaded)
         self._cameras = KnownCameras(engine.spec.input_hw, self.tracking)
-        self._window = KeyframeWindow(self._config.window, self._cameras.has_moved)
+        by_pose = self._cameras.has_moved if engine.spec.sweeps else nobody_knows
+        self._window = KeyframeWindow(self._config.window, by_pose)
 
     @property
     def config(self) -> SessionConfig:

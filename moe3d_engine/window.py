@@ -69,6 +69,11 @@ class Window(NamedTuple):
     newest: tuple[int, ...]
 
 
+def nobody_knows(before: View, now: View) -> bool | None:
+    """Return None: whether a camera has moved is not known, so time decides."""
+    del before, now
+
+
 class KeyframeWindow:
     """
     A sliding window: the last keyframes and the newest views.
@@ -87,7 +92,7 @@ class KeyframeWindow:
     def __init__(
         self,
         config: WindowConfig,
-        has_moved: Callable[[View, View], bool | None] = lambda before, now: None,
+        has_moved: Callable[[View, View], bool | None] = nobody_knows,
     ) -> None:
         self._has_moved = has_moved
         self._max_views = config.max_views

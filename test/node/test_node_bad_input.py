@@ -218,7 +218,7 @@ def test_unforeseen_exception_of_a_frame_does_not_end_the_worker(
 ) -> None:
     backend = live_rig.backend
     reconstruct = backend.reconstruct
-    backend.reconstruct = lambda features, publish: 1 / 0
+    backend.reconstruct = lambda features, publish, cameras: 1 / 0
     live_rig.send_and_wait(image_message(), info_message())
     backend.reconstruct = reconstruct
     live_rig.send_and_wait(image_message(), info_message())

@@ -27,6 +27,7 @@ ASIDE = (
     *(f'moe3d_engine/{name}/' for name in ('geometry', 'mapping', 'scale', 'tracking')),
     *(f'moe3d_ros/outputs/{name}.py' for name in ('motion', 'odom_frame', 'pose_messages')),
     'moe3d_ros/side_inputs.py',
+    'moe3d_engine/window_cameras.py',
 )
 # What a station uses without handing the image on: types, arithmetic, words of ROS, counters.
 VOCABULARY = {
