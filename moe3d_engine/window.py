@@ -69,8 +69,8 @@ class Window(NamedTuple):
     newest: tuple[int, ...]
 
 
-def nobody_knows(before: View, now: View) -> bool | None:
-    """Return None: whether a camera has moved is not known, so time decides."""
+def nobody_knows(before: View, now: View) -> None:
+    """Say nothing of whether a camera has moved, so that time decides."""
     del before, now
 
 
