@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.assets.card import CAMERAS
+from moe3d_engine.assets.card import DECODER
+from moe3d_engine.backend import CAMERA_INPUTS
 from moe3d_engine.backend import check_images
 from moe3d_engine.backend import check_sweeps
 from moe3d_engine.backend import check_window
@@ -30,10 +32,15 @@ import numpy as np
 
 if TYPE_CHECKING:
     from openvino import InferRequest
+    from openvino import Model
 
 _LOGGER = logging.getLogger(__name__)
 PRECISIONS = ('auto', 'f32', 'bf16')
 X86 = ('x86_64', 'AMD64')
+# What the CPU plugin computes in bf16 whatever comes after it.
+_NARROWED = frozenset(
+    {'Convolution', 'ConvolutionBackpropData', 'GroupConvolution', 'Interpolate', 'MatMul'}
+)
 
 
 class OpenVinoBackend:
@@ -102,7 +109,7 @@ class OpenVinoBackend:
             outputs = self._requests[graph].infer(needed, share_inputs=True, share_outputs=False)
         except RuntimeError as error:
             raise BackendError(f'OpenVINO failed in the graph {graph}: {error}') from error
-        return {port.any_name: values for port, values in outputs.items()}
+        return {port.any_name: values for port, values in outputs.items() if port.names}
 
 
 def best_precision(machine: str, capabilities: Sequence[str]) -> str:
@@ -172,11 +179,47 @@ def open_openvino(
         key = _cache_key(card.files[graph].sha256, settings, machine) if keep else None
         with kept_graph(key) as kept:
             try:
-                compiled = core.compile_model(path, 'CPU', settings | kept)
+                model = path
+                if card.spec.sweeps and graph == DECODER and precision != 'f32':
+                    model = with_exact_geometry(core.read_model(path))
+                compiled = core.compile_model(model, 'CPU', settings | kept)
             except RuntimeError as error:
                 raise BackendError(f'OpenVINO cannot compile {path}: {error}') from error
         requests[graph] = compiled.create_infer_request()
     return OpenVinoBackend(card, requests, precision)
+
+
+def with_exact_geometry(model: Model) -> Model:
+    """
+    Return the graph `reconstruct` of a sweeping network so that bf16 keeps its geometry float32.
+
+    The CPU plugin leaves in float32 what reaches an output without a convolution, a product or a
+    resize in between (2026.1 to 2026.4). So a number of each input of such an operator becomes an
+    output, nameless, wherever it follows from the cameras: coordinates, matches, paths, depth.
+    """
+    from openvino import Model
+    from openvino import opset13 as ops
+
+    waiting = [port.get_node() for port in model.inputs if port.any_name in CAMERA_INPUTS]
+    following = {}
+    while waiting:
+        node = waiting.pop()
+        if node.get_friendly_name() in following:
+            continue
+        following[node.get_friendly_name()] = node
+        waiting += [t.get_node() for port in node.outputs() for t in port.get_target_inputs()]
+    values = {}
+    for node in following.values():
+        for port in node.inputs() if node.get_type_name() in _NARROWED else ():
+            value = port.get_source_output()
+            source = value.get_node()
+            if source.get_friendly_name() in following and source.get_type_name() not in _NARROWED:
+                values[source.get_friendly_name(), value.get_index()] = value
+    results = []
+    for value in values.values():
+        first = np.zeros(value.get_partial_shape().rank.get_length(), np.int64)
+        results.append(ops.result(ops.slice(value, first, first + 1, first + 1)))
+    return Model([*model.get_results(), *results], model.get_parameters())
 
 
 def _cache_key(sha256: str, settings: Mapping[str, Any], machine: Sequence[str]) -> str:

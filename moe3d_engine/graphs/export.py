@@ -104,7 +104,9 @@ def export_weights(
         weights, config = new / f'{name}.safetensors', network.config
         save_weights(network, weights, dtype=torch.float16)
         del network  # where the caller does not need it, either, this is memory for OpenVINO
+        # Levels of a camera, in which the reference is half as large.
         small = textured_images(min(REFERENCE_VIEWS, max_views), input_hw)
+        small = (np.rint(255 * small) / 255).astype(np.float32)
         windows = [_Window(images, cameras), _Window(small, None)]
         windows = [window.for_network(config.sweep) for window in windows]
         (expected, outputs), graphs = _trace_rounded(weights, windows, name)

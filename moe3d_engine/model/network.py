@@ -194,17 +194,21 @@ class Moe3dNet(nn.Module):
         grid_hw = (tokens.shape[2], tokens.shape[3])
         if publish is None:
             publish = torch.arange(tokens.shape[1], device=tokens.device)
-        skips = {k: x.index_select(1, publish) for k, x in features.items() if k != 'tokens'}
-        windows = (tokens.shape[0], publish.shape[0])  # (B, P); `len` would fix them for export
-        flat = {name: x.flatten(0, 1) for name, x in skips.items()}
+        windows: tuple[int, ...] = (tokens.shape[0], publish.shape[0])  # (B, P)
         pose_encoding = matches = surfaces = None
         if self.sweep is None:
             taps, last = self.aggregator(tokens)
             pose_encoding, matches = self._cameras(features, last)
             taps = [x.index_select(1, publish) for x in taps]
+            windows = taps[0].shape[:2]
         else:  # the trunk sees each published view alone
             taps, _ = self.aggregator(tokens.index_select(1, publish).flatten(0, 1)[:, None])
-        feature = self.depth_head.feature([x.flatten(0, 1) for x in taps], grid_hw, flat)
+        skips = {k: x.index_select(1, publish) for k, x in features.items() if k != 'tokens'}
+        feature = self.depth_head.feature(
+            [x.flatten(0, 1) for x in taps],
+            grid_hw,
+            {name: x.flatten(0, 1) for name, x in skips.items()},
+        )
         experts, gate = self.depth_head.branches(feature)
         if self.sweep is not None and cameras is not None:
             assert gate is not None

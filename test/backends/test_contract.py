@@ -20,6 +20,7 @@ pytestmark = pytest.mark.instruction_sets
 
 BACKENDS = ('torch', 'openvino')
 # OpenVINO may choose other kernels, and bf16 where the CPU has it, for other shapes.
+REUSE_TOLERANCE = {'f32': 1e-4, 'bf16': 5e-2}  # relative, 99th percentile
 CLOSE = {'torch': {'rtol': 1e-4, 'atol': 1e-5}, 'openvino': {'rtol': 2e-2, 'atol': 2e-2}}
 
 
@@ -215,6 +216,29 @@ def test_bf16_depth_has_no_staircase(tiny_card: Path) -> None:
     _, other = run_both(tiny_card, 'bf16', ramp)
 
     assert len(np.unique(other.depth)) > 0.9 * other.depth.size
+
+
+@pytest.mark.parametrize('num_views', [2, 4])
+@pytest.mark.parametrize('precision', ['f32', 'bf16'])
+def test_kept_features_and_one_decoded_view_give_the_depth_of_the_plain_run(
+    precision: str, num_views: int
+) -> None:
+    pytest.importorskip('openvino')
+    from moe3d_engine.assets import find_weights
+    from moe3d_engine.backends.openvino_backend import open_openvino
+
+    backend = open_openvino(find_weights('moe3d-small'), precision=precision)
+    try:
+        images = textured_images(num_views, backend.spec.input_hw)
+        plain = backend.reconstruct(backend.encode(images), range(num_views))
+        kept = [backend.encode(image[None])[0] for image in images]
+        sliding = backend.reconstruct(kept, [num_views - 1])
+    finally:
+        backend.close()
+
+    error = np.abs(sliding.depth[0] - plain.depth[-1]) / plain.depth[-1]
+    assert np.percentile(error, 99) <= REUSE_TOLERANCE[precision]
+    np.testing.assert_allclose(sliding.pose_encoding, plain.pose_encoding, atol=5e-2)
 
 
 def run_both(
