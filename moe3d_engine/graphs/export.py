@@ -104,10 +104,10 @@ def export_weights(
         weights, config = new / f'{name}.safetensors', network.config
         save_weights(network, weights, dtype=torch.float16)
         del network  # where the caller does not need it, either, this is memory for OpenVINO
-        # Levels of a camera, in which the reference is half as large.
+        # Nothing matches in flat rectangles: a network that sweeps wavers there, and rounding
+        # decides. So its reference is the window that is compared.
         small = textured_images(min(REFERENCE_VIEWS, max_views), input_hw)
-        small = (np.rint(255 * small) / 255).astype(np.float32)
-        windows = [_Window(images, cameras), _Window(small, None)]
+        windows = [_Window(images, cameras), _Window(images if config.sweep else small, cameras)]
         windows = [window.for_network(config.sweep) for window in windows]
         (expected, outputs), graphs = _trace_rounded(weights, windows, name)
         paths = {'weights': weights, **graphs, REFERENCE_ROLE: new / f'{name}.reference.npz'}
