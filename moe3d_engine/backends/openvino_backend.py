@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import hashlib
 import json
 import logging
+import os
 import platform
 from typing import Any
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 PRECISIONS = ('auto', 'f32', 'bf16')
 X86 = ('x86_64', 'AMD64')
+WITH_BF16 = ('AVX512_CORE_BF16', 'AVX512_CORE_FP16', 'AVX512_CORE_AMX', 'AVX10')
 # What the CPU plugin computes in bf16 whatever comes after it.
 _NARROWED = frozenset(
     {'Convolution', 'ConvolutionBackpropData', 'GroupConvolution', 'Interpolate', 'MatMul'}
@@ -112,9 +114,21 @@ class OpenVinoBackend:
         return {port.any_name: values for port, values in outputs.items() if port.names}
 
 
-def best_precision(machine: str, capabilities: Sequence[str]) -> str:
-    """Return bf16 for an x86 that computes it natively; on ARM it was never compared, so f32."""
-    return 'bf16' if machine in X86 and 'BF16' in capabilities else 'f32'
+def best_precision(machine: str, capabilities: Sequence[str], max_isa: str = '') -> str:
+    """
+    Return bf16 for an x86 that computes it natively; on ARM it was never compared, so f32.
+
+    Parameters
+    ----------
+    machine, capabilities : of the CPU.
+    max_isa : value of ONEDNN_MAX_CPU_ISA, which holds the kernels down but not what the plugin
+        says of the CPU: it then fails to compile in bf16.
+    """
+    native = machine in X86 and 'BF16' in capabilities
+    held_down = max_isa.upper() not in ('', 'ALL', 'DEFAULT') and not max_isa.upper().startswith(
+        WITH_BF16
+    )
+    return 'bf16' if native and not held_down else 'f32'
 
 
 def open_openvino(
@@ -163,7 +177,8 @@ def open_openvino(
     core = openvino.Core()
     capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
     if precision == 'auto':
-        precision = best_precision(platform.machine(), capabilities)
+        max_isa = os.environ.get('ONEDNN_MAX_CPU_ISA', '')
+        precision = best_precision(platform.machine(), capabilities, max_isa)
     settings: dict[str, Any] = {
         'PERFORMANCE_HINT': 'LATENCY',
         'NUM_STREAMS': 1,

@@ -7,17 +7,23 @@ Run by `test_instruction_sets.py`. oneDNN and MKL of torch speak for themselves 
 from __future__ import annotations
 
 import json
+import os
+import platform
 
 from moe3d_engine.assets import find_weights
+from moe3d_engine.backends.openvino_backend import best_precision
 import openvino
 import torch
 
 
 def main() -> None:
-    """Compile a graph for bf16, compute a convolution and a product, and tell."""
+    """Compile a graph as the backend does, compute a convolution and a product, and tell."""
     graph = find_weights('moe3d-small').verified_file('image_encoder')
     core = openvino.Core()
-    compiled = core.compile_model(graph, 'CPU', {'INFERENCE_PRECISION_HINT': 'bf16'})
+    capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+    max_isa = os.environ.get('ONEDNN_MAX_CPU_ISA', '')
+    precision = best_precision(platform.machine(), capabilities, max_isa)
+    compiled = core.compile_model(graph, 'CPU', {'INFERENCE_PRECISION_HINT': precision})
     kernels = {
         operation.get_rt_info()['primitiveType'].astype(str)
         for operation in compiled.get_runtime_model().get_ops()
@@ -26,9 +32,8 @@ def main() -> None:
         torch.nn.Conv2d(64, 64, 3)(torch.rand(2, 64, 64, 64))
     torch.rand(128, 128) @ torch.rand(128, 128)
     found = {
-        'capabilities': core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'),
         'kernels': sorted(kernels),
-        'bf16': compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name(),
+        'precision': compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name(),
         'torch': torch.backends.cpu.get_cpu_capability(),
     }
     print('\n' + json.dumps(found), flush=True)

@@ -182,3 +182,13 @@ def test_bf16_is_chosen_where_it_was_checked(
     from moe3d_engine.backends.openvino_backend import best_precision
 
     assert best_precision(machine, capabilities) == precision
+
+
+@pytest.mark.parametrize(
+    ('max_isa', 'precision'),
+    [('AVX2', 'f32'), ('AVX512_CORE_VNNI', 'f32'), ('AVX512_CORE_AMX', 'bf16'), ('ALL', 'bf16')],
+)
+def test_bf16_is_not_chosen_where_kernels_are_held_below_it(max_isa: str, precision: str) -> None:
+    from moe3d_engine.backends.openvino_backend import best_precision
+
+    assert best_precision('x86_64', ['FP32', 'BF16'], max_isa) == precision
