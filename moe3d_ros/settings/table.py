@@ -58,7 +58,8 @@ PARAMETERS = (
     ParameterRow('window.max_views', MAX_VIEWS, 'Views that are reconstructed together, the '
                  'newest included; 1 = each image by itself.', (1, 64)),
     ParameterRow('window.keyframe_interval_s', KEYFRAME_INTERVAL_S, 'Least seconds between the '
-                 'earlier views of the window.', (0.0, 60.0)),
+                 'earlier views of the window, where nobody knows how the camera has moved.',
+                 (0.0, 60.0)),
     ParameterRow('engine.backend', 'auto', 'Runtime of the network; the log says what auto has '
                  'chosen.', choices=BACKEND_NAMES),
     ParameterRow('engine.weights', 'moe3d-small', 'Name of shipped weights, or path of a card '
