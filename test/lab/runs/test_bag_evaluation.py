@@ -177,6 +177,9 @@ class Follower:
         )  # fmt: skip
         return TrackedView(view, pose)
 
+    def follows(self, view: View) -> bool:
+        return view.camera == 'camera'
+
     def cam_from_map(self, stamps: Sequence[int]) -> list[None]:
         return [None for _ in stamps]
 
