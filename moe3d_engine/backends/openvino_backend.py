@@ -131,6 +131,12 @@ def best_precision(machine: str, capabilities: Sequence[str], max_isa: str = '')
     return 'bf16' if native and not held_down else 'f32'
 
 
+def precision_here(capabilities: Sequence[str]) -> str:
+    """Return what `auto` means in this process for OpenVINO's list of the CPU's capabilities."""
+    max_isa = os.environ.get('ONEDNN_MAX_CPU_ISA', '')
+    return best_precision(platform.machine(), capabilities, max_isa)
+
+
 def open_openvino(
     card: WeightsCard,
     *,
@@ -177,8 +183,7 @@ def open_openvino(
     core = openvino.Core()
     capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
     if precision == 'auto':
-        max_isa = os.environ.get('ONEDNN_MAX_CPU_ISA', '')
-        precision = best_precision(platform.machine(), capabilities, max_isa)
+        precision = precision_here(capabilities)
     settings: dict[str, Any] = {
         'PERFORMANCE_HINT': 'LATENCY',
         'NUM_STREAMS': 1,

@@ -7,11 +7,9 @@ Run by `test_instruction_sets.py`. oneDNN and MKL of torch speak for themselves 
 from __future__ import annotations
 
 import json
-import os
-import platform
 
 from moe3d_engine.assets import find_weights
-from moe3d_engine.backends.openvino_backend import best_precision
+from moe3d_engine.backends.openvino_backend import precision_here
 import openvino
 import torch
 
@@ -20,9 +18,7 @@ def main() -> None:
     """Compile a graph as the backend does, compute a convolution and a product, and tell."""
     graph = find_weights('moe3d-small').verified_file('image_encoder')
     core = openvino.Core()
-    capabilities = core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
-    max_isa = os.environ.get('ONEDNN_MAX_CPU_ISA', '')
-    precision = best_precision(platform.machine(), capabilities, max_isa)
+    precision = precision_here(core.get_property('CPU', 'OPTIMIZATION_CAPABILITIES'))
     compiled = core.compile_model(graph, 'CPU', {'INFERENCE_PRECISION_HINT': precision})
     kernels = {
         operation.get_rt_info()['primitiveType'].astype(str)

@@ -69,7 +69,10 @@ class Subject:
             'fp16': self.fp16,
             'bf16': RoundedBackend(card, 'bf16'),
         }
-        if 'BF16' in openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES'):
+        if (
+            precision_here(openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES'))
+            == 'bf16'
+        ):
             self.backends['bf16 hint'] = open_openvino(card, precision='bf16')
         self.images = to_network(render_set(INDOORS, max(VIEWS), card.input_hw, 1, 'photo').rgb)
 

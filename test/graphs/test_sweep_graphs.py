@@ -29,6 +29,7 @@ onnx = pytest.importorskip('onnx')
 openvino = pytest.importorskip('openvino')
 
 from moe3d_engine.backends.openvino_backend import open_openvino  # noqa: E402 (after the skips)
+from moe3d_engine.backends.openvino_backend import precision_here  # noqa: E402
 from moe3d_engine.backends.torch_backend import open_torch  # noqa: E402
 from moe3d_engine.graphs.rounding import RoundedBackend  # noqa: E402
 from moe3d_engine.graphs.torch_graph import GraphBackend  # noqa: E402
@@ -36,7 +37,8 @@ from moe3d_engine.graphs.torch_graph import GraphBackend  # noqa: E402
 pytestmark = pytest.mark.instruction_sets
 
 HW = (64, 96)
-HAS_BF16 = 'BF16' in openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+CAPABILITIES = openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+HAS_BF16 = precision_here(CAPABILITIES) == 'bf16'
 
 
 @pytest.fixture(scope='module')
