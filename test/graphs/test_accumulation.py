@@ -102,11 +102,11 @@ def test_limits_of_fp16_allow_sums_in_fp16_wherever_they_are_possible(tmp_path: 
 
     card = find_weights('moe3d-small')
     images = textured_images(2, card.input_hw)
-    plain = {role: card.verified_file(role) for role in ROLES}
+    plain = {role: card.verified_file(role) for role in card.graphs}
     expected = run_window(GraphBackend(card, plain), images)
 
     def figures(accumulation: str, matrices: Product, convolutions: Product) -> dict[str, float]:
-        paths = {role: tmp_path / f'{role}.{accumulation}.onnx' for role in ROLES}
+        paths = {role: tmp_path / f'{role}.{accumulation}.onnx' for role in card.graphs}
         for role, path in paths.items():
             convert_graph(plain[role], 'fp16', path, accumulation=accumulation)
         backend = GraphBackend(card, paths, matrices=matrices, convolutions=convolutions)

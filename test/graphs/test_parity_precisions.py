@@ -54,6 +54,7 @@ class Subject:
 
     def __init__(self, name: str, card: WeightsCard, folder: Path) -> None:
         from moe3d_engine.backends.openvino_backend import open_openvino
+        from moe3d_engine.backends.openvino_backend import precision_here
         from moe3d_engine.backends.torch_backend import open_torch
         from moe3d_engine.graphs.rounding import RoundedBackend
 
@@ -69,10 +70,8 @@ class Subject:
             'fp16': self.fp16,
             'bf16': RoundedBackend(card, 'bf16'),
         }
-        if (
-            precision_here(openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES'))
-            == 'bf16'
-        ):
+        capabilities = openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        if precision_here(capabilities) == 'bf16':
             self.backends['bf16 hint'] = open_openvino(card, precision='bf16')
         self.images = to_network(render_set(INDOORS, max(VIEWS), card.input_hw, 1, 'photo').rgb)
 
