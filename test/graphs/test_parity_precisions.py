@@ -132,10 +132,15 @@ def test_depth_agrees_with_torch(subject: Subject, precision: str, num_views: in
     errors = compare_outputs(expected, found, limits)
     print(f'{subject.name} V={num_views} {precision}', errors['depth'])  # shown by pytest -s
     assert np.ptp(np.log(expected.depth)) > 0.05  # else the comparison says little
-    assert errors['depth'].mean <= DEPTH_ABS_REL[limits]
     # The agreement of experts jumps where two lie just within or beyond the tolerance, which with
-    # random experts is everywhere; so does the confidence where scales are tiny against depth.
-    jumps = set() if subject.name == 'moe3d-small' else {'agreement', 'boundary_confidence'}
+    # random experts is everywhere; so does the confidence where scales are tiny against depth, and
+    # single pixels go to another expert, which one depends on the kernels of the CPU.
+    jumps: set[str] = set()
+    depth = errors['depth'].mean
+    if subject.name != 'moe3d-small':
+        jumps = {'agreement', 'boundary_confidence', 'depth', 'depth_confidence'}
+        depth = errors['depth'].p99
+    assert depth <= DEPTH_ABS_REL[limits]
     assert {name for name, error in errors.items() if not error.within} <= jumps
 
 
