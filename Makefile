@@ -47,8 +47,8 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test $(VENV_JAZZY)/.more
 	@echo "== $(JOBS) at a time, each printed when it has ended: $(PARTS)"
-	@echo "== instruction sets beyond AVX2: $(if $(BEYOND_AVX2),$(BEYOND_AVX2); held-down runs \
-	without them,none here so that no part has to run again without them)"
+	@echo "== instruction sets beyond AVX2: $(or $(BEYOND_AVX2),none); \
+	$(if $(filter held-down,$(PARTS)),held-down runs without them,no part runs again without them)"
 	@rm -rf "$(LOGS)"; mkdir -p "$(LOGS)"; shared=$$(mktemp -d); trap 'rm -rf "$$shared"' EXIT; \
 	failed=0; $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=target \
 	    SHARED="$$shared" parts || failed=$$?; \

@@ -31,10 +31,9 @@ class PoseErrors(NamedTuple):
     translation_share: float
 
 
-# Of keyframes that were refined together, of wheels, of matches between a few images.
+# Of keyframes that were refined together, and of poses that views come with.
 BY_MAP = PoseErrors(math.radians(0.06), 0.015)
 GIVEN = PoseErrors(math.radians(0.15), 0.02)
-BY_MATCHES = PoseErrors(math.radians(0.1), 0.02)
 
 
 class EarlierDepth(NamedTuple):
