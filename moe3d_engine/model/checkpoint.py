@@ -85,22 +85,24 @@ def with_experts(network: Moe3dNet, config: ModelConfig) -> Moe3dNet:
 
 def with_sweep(network: Moe3dNet) -> Moe3dNet:
     """Return the network with a plane sweep, a random one unless it has one already."""
-    if network.config.sweep:
-        return network
-    sweeping = Moe3dNet(replace(network.config, sweep=True))
-    fresh = {k: v for k, v in sweeping.state_dict().items() if k.startswith(SWEEP_PREFIX)}
-    assign_state(sweeping, network.state_dict() | fresh, source='given')
-    return sweeping
+    config = network.config
+    return network if config.sweep else _grown(network, replace(config, sweep=True), SWEEP_PREFIX)
 
 
 def with_matching(network: Moe3dNet) -> Moe3dNet:
     """Return the network with a pose matcher, a random one unless it has one already."""
-    if network.config.matching:
+    config = network.config
+    if config.matching:
         return network
-    matching = Moe3dNet(replace(network.config, matching=True))
-    fresh = {k: v for k, v in matching.state_dict().items() if k.startswith(MATCHER_PREFIX)}
-    assign_state(matching, network.state_dict() | fresh, source='given')
-    return matching
+    return _grown(network, replace(config, matching=True), MATCHER_PREFIX)
+
+
+def _grown(network: Moe3dNet, config: ModelConfig, prefix: str) -> Moe3dNet:
+    """Return a network of `config` with the weights of another one, and fresh ones of a prefix."""
+    grown = Moe3dNet(config)
+    fresh = {k: v for k, v in grown.state_dict().items() if k.startswith(prefix)}
+    assign_state(grown, network.state_dict() | fresh, source='given')
+    return grown
 
 
 def load_weights(path: Path) -> Moe3dNet:
