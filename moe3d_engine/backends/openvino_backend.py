@@ -12,23 +12,16 @@ import platform
 from typing import Any
 from typing import TYPE_CHECKING
 
+from moe3d_engine.array_backend import ArrayBackend
 from moe3d_engine.assets import WeightsCard
-from moe3d_engine.assets.card import CAMERAS
 from moe3d_engine.assets.card import DECODER
 from moe3d_engine.backend import CAMERA_INPUTS
 from moe3d_engine.backend import check_images
-from moe3d_engine.backend import check_sweeps
-from moe3d_engine.backend import check_window
-from moe3d_engine.backend import raw_outputs
-from moe3d_engine.backend import stacked
 from moe3d_engine.backend import views_of
-from moe3d_engine.backend import window_inputs
 from moe3d_engine.backends.openvino_cache import kept_graph
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
-from moe3d_engine.types import WindowCameras
 import numpy as np
 
 if TYPE_CHECKING:
@@ -45,7 +38,7 @@ _NARROWED = frozenset(
 )
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(ArrayBackend):
     """
     The ONNX graphs, compiled for this CPU; features are numpy arrays by name.
 
@@ -77,24 +70,6 @@ class OpenVinoBackend:
         check_images(images, self.spec)
         outputs = self._infer('image_encoder', {'images': np.ascontiguousarray(images)})
         return views_of(outputs, len(images))
-
-    def reconstruct(
-        self,
-        features: Sequence[Any],
-        publish: Sequence[int],
-        cameras: WindowCameras | None = None,
-    ) -> RawOutputs:
-        """Return depth of the published views and all poses; see `Backend.reconstruct`."""
-        check_window(len(features), publish, self.spec)
-        inputs = window_inputs(features, publish, self.spec, cameras)
-        outputs = self._infer('reconstruct', inputs)
-        return raw_outputs(outputs, self.spec, cameras, lambda: self.estimate_cameras(features))
-
-    def estimate_cameras(self, features: Sequence[Any]) -> Float32Array:
-        """Return the poses of a window; see `Backend.estimate_cameras`."""
-        check_sweeps(self.spec)
-        check_window(len(features), [0], self.spec)
-        return self._infer(CAMERAS, stacked(features))['pose_encoding']
 
     def close(self) -> None:
         """Release the compiled graphs; a second call does nothing."""

@@ -16,15 +16,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from moe3d_engine.assets.card import CAMERAS
+from moe3d_engine.array_backend import ArrayBackend
 from moe3d_engine.assets.card import WeightsCard
 from moe3d_engine.backend import check_images
-from moe3d_engine.backend import check_sweeps
-from moe3d_engine.backend import check_window
-from moe3d_engine.backend import raw_outputs
-from moe3d_engine.backend import stacked
 from moe3d_engine.backend import views_of
-from moe3d_engine.backend import window_inputs
 from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import EngineError
 from moe3d_engine.graphs.graph_file import add_constant
@@ -32,8 +27,6 @@ from moe3d_engine.graphs.graph_file import read_graph
 from moe3d_engine.graphs.graph_file import write_graph
 from moe3d_engine.graphs.precision import EXACT
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
-from moe3d_engine.types import WindowCameras
 import numpy as np
 import onnx_ir as ir
 
@@ -113,7 +106,7 @@ def _round_output(graph: ir.Graph, node: ir.Node, splitter: ir.Value) -> None:
     )
 
 
-class RoundedBackend:
+class RoundedBackend(ArrayBackend):
     """
     The graphs of a precision, with their roundings, in OpenVINO's float32.
 
@@ -140,24 +133,6 @@ class RoundedBackend:
         check_images(images, self.spec)
         outputs = self._infer('image_encoder', {'images': images})
         return views_of(outputs, len(images))
-
-    def reconstruct(
-        self,
-        features: Sequence[Any],
-        publish: Sequence[int],
-        cameras: WindowCameras | None = None,
-    ) -> RawOutputs:
-        """Return depth of the published views and all poses; see `Backend.reconstruct`."""
-        check_window(len(features), publish, self.spec)
-        inputs = window_inputs(features, publish, self.spec, cameras)
-        outputs = self._infer('reconstruct', inputs)
-        return raw_outputs(outputs, self.spec, cameras, lambda: self.estimate_cameras(features))
-
-    def estimate_cameras(self, features: Sequence[Any]) -> Float32Array:
-        """Return the poses of a window; see `Backend.estimate_cameras`."""
-        check_sweeps(self.spec)
-        check_window(len(features), [0], self.spec)
-        return self._infer(CAMERAS, stacked(features))['pose_encoding']
 
     def close(self) -> None:
         """Release all graphs."""

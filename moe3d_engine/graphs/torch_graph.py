@@ -14,21 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from moe3d_engine.assets.card import CAMERAS
+from moe3d_engine.array_backend import ArrayBackend
 from moe3d_engine.assets.card import WeightsCard
-from moe3d_engine.backend import check_sweeps
-from moe3d_engine.backend import raw_outputs
-from moe3d_engine.backend import stacked
 from moe3d_engine.backend import views_of
-from moe3d_engine.backend import window_inputs
 from moe3d_engine.errors import EngineError
 from moe3d_engine.graphs.graph_file import read_graph
 from moe3d_engine.graphs.static_shapes import fold_shapes
 from moe3d_engine.graphs.torch_operators import OPERATORS
 from moe3d_engine.graphs.torch_operators import Options
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
-from moe3d_engine.types import WindowCameras
 import onnx_ir as ir
 import torch
 from torch import Tensor
@@ -195,7 +189,7 @@ def _with_last_uses(graph: ir.Graph) -> list[tuple[ir.Node, list[ir.Value]]]:
     return steps[::-1]
 
 
-class GraphBackend:
+class GraphBackend(ArrayBackend):
     """
     The graphs of a set of weights in torch; a `Backend` for comparisons.
 
@@ -224,22 +218,6 @@ class GraphBackend:
     def encode(self, images: Float32Array) -> list[object]:
         """Return one dictionary of arrays per view; see `Backend.encode`."""
         return views_of(self._infer('image_encoder', {'images': images}), len(images))
-
-    def reconstruct(
-        self,
-        features: Sequence[Any],
-        publish: Sequence[int],
-        cameras: WindowCameras | None = None,
-    ) -> RawOutputs:
-        """Return depth of the published views and all poses; see `Backend.reconstruct`."""
-        inputs = window_inputs(features, publish, self.spec, cameras)
-        outputs = self._infer('reconstruct', inputs)
-        return raw_outputs(outputs, self.spec, cameras, lambda: self.estimate_cameras(features))
-
-    def estimate_cameras(self, features: Sequence[Any]) -> Float32Array:
-        """Return the poses of a window; see `Backend.estimate_cameras`."""
-        check_sweeps(self.spec)
-        return self._infer(CAMERAS, stacked(features))['pose_encoding']
 
     def close(self) -> None:
         """Release all graphs."""
