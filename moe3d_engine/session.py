@@ -126,8 +126,11 @@ class Session:
         if self._config.poses != 'network':
             estimator = ScaleEstimator(self._config.scale, metric_weights=engine.spec.metric)
             self.tracking = StreamTracker(estimator, self._config.poses, threaded=threaded)
-        self._cameras = KnownCameras(engine.spec.input_hw, self.tracking)
-        by_pose = self._cameras.has_moved if engine.spec.sweeps else nobody_knows
+        self._cameras: KnownCameras | None = None  # a network that does not compare needs none
+        by_pose = nobody_knows
+        if engine.spec.sweeps:
+            self._cameras = KnownCameras(engine.spec.input_hw, self.tracking)
+            by_pose = self._cameras.has_moved
         self._window = KeyframeWindow(self._config.window, by_pose)
 
     @property
@@ -221,7 +224,8 @@ class Session:
             self.restart(RestartReason.BAD_OUTPUT)
             return Drop(DropReason.BAD_OUTPUT, first.stamp_ns, str(error), first.camera)
         for view_result in result.results:
-            self._cameras.remember(view_result)
+            if self._cameras is not None:
+                self._cameras.remember(view_result)
             if self.tracking is not None:
                 self.tracking.add_depth(view_result)
         return result
@@ -251,9 +255,7 @@ class Session:
         shared = self._unit.shared_view(views)
         extra = () if shared is None or shared in published else (shared,)
         decoded = (*published, *extra)
-        cameras = None
-        if self.engine.spec.sweeps:
-            cameras = self._cameras.of_window(views, decoded)
+        cameras = None if self._cameras is None else self._cameras.of_window(views, decoded)
         raw = self.engine.run(views, decoded, self._features, timings_ms, cameras)
         with timed(timings_ms, 'postprocess'):
             unit = self._unit.unit(views, decoded, raw.depth)
@@ -306,7 +308,8 @@ class Session:
         """Forget everything, without a word."""
         self._newest = None
         self._window.clear()
-        self._cameras.reset()
+        if self._cameras is not None:
+            self._cameras.reset()
         self._features.clear()
         self._unit.reset()
         self._point_unit.reset()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.rigid import rotation_angle
 from moe3d_engine.geometry.warp import warp_depth
 from moe3d_engine.rig.poses import RIG
 from moe3d_engine.tracking.stream import StreamTracker
@@ -101,8 +102,8 @@ def has_moved(cam_from_world: Float64Array, earlier: Float64Array, depth: float)
     depth : of the scene, in the unit of the poses.
     """
     motion = cam_from_world @ invert_rigid(earlier)
-    turn_rad = math.acos(max(-1.0, min(1.0, (np.trace(motion[:3, :3]) - 1) / 2)))
-    return bool(np.linalg.norm(motion[:3, 3]) > PARALLAX * depth or turn_rad > TURN_RAD)
+    has_turned = rotation_angle(motion[:3, :3]) > TURN_RAD
+    return bool(has_turned or np.linalg.norm(motion[:3, 3]) > PARALLAX * depth)
 
 
 class KnownCameras:

@@ -18,6 +18,13 @@ def cross_matrix(vector: ArrayLike) -> Float64Array:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
+def rotation_angle(rotation: ArrayLike) -> Float64Array:
+    """Return the angles (...) in rad by which rotations (..., 3, 3) turn, from 0 to pi."""
+    trace = np.trace(np.asarray(rotation, np.float64), axis1=-2, axis2=-1)
+    angle: Float64Array = np.arccos(np.clip((trace - 1.0) / 2.0, -1.0, 1.0))
+    return angle
+
+
 def rotation_from_vector(vector: ArrayLike) -> Float64Array:
     """
     Return the rotations (..., 3, 3) about (..., 3) axes by their lengths in rad.

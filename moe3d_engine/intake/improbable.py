@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe3d_engine.geometry.cameras import fov_from_intrinsics
+from moe3d_engine.geometry.rigid import rotation_angle
 from moe3d_engine.types import Float64Array
 import numpy as np
 
@@ -31,7 +32,7 @@ def doubts_about(
     doubts = [] if raw is None else _about_intrinsics(raw, 'K', full_hw)
     if rectified is not None and (raw is None or not np.array_equal(raw, rectified)):
         doubts += _about_intrinsics(rectified, 'P', full_hw)
-    angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
+    angle = np.degrees(rotation_angle(rotation))
     if angle > MAX_ROTATION_DEG:
         doubts.append(f'R turns by {angle:.0f} degrees to rectify')
     return tuple(doubts)

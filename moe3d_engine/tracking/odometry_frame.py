@@ -8,6 +8,7 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import cross_matrix
 from moe3d_engine.geometry.rigid import motion_between
 from moe3d_engine.geometry.rigid import moved
+from moe3d_engine.geometry.rigid import rotation_angle
 from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Scale
@@ -209,8 +210,7 @@ def _scaled(a_from_b: Float64Array, factor: float) -> Float64Array:
 
 def _sizes(motion: Float64Array) -> tuple[float, float]:
     """Return the length and the angle in rad of a motion."""
-    cosine = np.clip((np.trace(motion[:3, :3]) - 1.0) / 2.0, -1.0, 1.0)
-    return float(np.linalg.norm(motion[:3, 3])), float(np.arccos(cosine))
+    return float(np.linalg.norm(motion[:3, 3])), float(rotation_angle(motion[:3, :3]))
 
 
 def _limited(correction: Float64Array, step: Float64Array) -> Float64Array:
