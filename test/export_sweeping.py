@@ -10,32 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 import sys
 
+sys.path.insert(1, str(Path(__file__).resolve().parent / 'support'))  # as pytest's `pythonpath`
+
 from moe3d_engine.graphs.export import export_weights
 from moe3d_engine.model import Moe3dNet
-from moe3d_engine.model import preset
+from networks import MOBILE_TINY
 import torch
 
 
 def main(folder: Path) -> None:
     """Write the weights and their card, `sweeping.json`."""
     torch.manual_seed(0)
-    config = replace(
-        preset('moe3d-small'),
-        image_size=64,
-        embed_dim=32,
-        vit_depth=1,
-        vit_heads=2,
-        depth=2,
-        heads=2,
-        taps=(0, 0, 1, 1),
-        dpt_features=16,
-        dpt_channels=(16, 16, 32, 32),
-        camera_heads=2,
-        expert_hidden=8,
-        gate_hidden=8,
-        sweep=True,
-    )
-    network = Moe3dNet(config)
+    network = Moe3dNet(replace(MOBILE_TINY, sweep=True))
     network.break_symmetry(0)
     with torch.no_grad():
         network.depth_head.scratch.output_conv2[2].weight *= 8  # depth that varies

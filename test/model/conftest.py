@@ -11,6 +11,7 @@ from pathlib import Path
 from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import preset
+from networks import MOBILE_TINY
 import numpy as np
 import pytest
 import torch
@@ -30,23 +31,6 @@ VGGT_SMALL = replace(
     dpt_features=64,
     dpt_channels=(96, 192, 384, 384),
     camera_heads=6,
-)
-
-# The structure of moe3d-small (mobile stem, image branch, log depth) at a size for tests.
-MOBILE_TINY = replace(
-    preset('moe3d-small'),
-    image_size=64,
-    embed_dim=32,
-    vit_depth=1,
-    vit_heads=2,
-    depth=2,
-    heads=2,
-    taps=(0, 0, 1, 1),
-    dpt_features=16,
-    dpt_channels=(16, 16, 32, 32),
-    camera_heads=2,
-    expert_hidden=8,
-    gate_hidden=8,
 )
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import math
 
 from moe3d_engine.model import Moe3dNet
-from moe3d_engine.model import preset
 from moe3d_engine.model.sweep.alignment import alignment
 from moe3d_engine.model.sweep.branch import plane_log_depths
 from moe3d_engine.model.sweep.geometry import Cameras
@@ -19,16 +18,14 @@ from moe3d_engine.model.sweep.surfaces import doubled
 from moe3d_engine.model.sweep.surfaces import envelopes
 from moe3d_engine.model.sweep.volume import coarse_similarity
 from moe3d_engine.model.sweep.volume import fine_similarity
+from networks import MOBILE_TINY
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 HW = (64, 96)
-SMALL = replace(
-    preset('moe3d-small'), embed_dim=48, vit_depth=1, depth=1, taps=(0, 0, 0, 0), dpt_features=16,
-    dpt_channels=(16, 16, 16, 16), expert_hidden=8, gate_hidden=8, sweep=True,
-)  # fmt: skip
+SMALL = replace(MOBILE_TINY, sweep=True)
 
 
 @pytest.fixture(scope='module')

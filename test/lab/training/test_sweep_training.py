@@ -16,18 +16,14 @@ from moe3d_engine.lab.training.sweep_data import SweepDataset
 from moe3d_engine.lab.training.sweep_losses import plane_loss
 from moe3d_engine.lab.training.train import train
 from moe3d_engine.model import Moe3dNet
-from moe3d_engine.model import preset
 from moe3d_engine.model.checkpoint import load_weights
 from moe3d_engine.model.checkpoint import save_weights
+from networks import MOBILE_TINY
 import numpy as np
 import pytest
 import torch
 
 HW = (32, 48)
-SMALL = replace(
-    preset('moe3d-small'), embed_dim=48, vit_depth=1, depth=1, taps=(0, 0, 0, 0), dpt_features=16,
-    dpt_channels=(16, 16, 16, 16), expert_hidden=8, gate_hidden=8,
-)  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -36,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('walks')
     write_dataset(folder / 'data', range(2), 3, HW, processes=1, walks=True)
     torch.manual_seed(0)
-    save_weights(Moe3dNet(SMALL), folder / 'alone.safetensors')
+    save_weights(Moe3dNet(MOBILE_TINY), folder / 'alone.safetensors')
     return folder
 
 
@@ -113,7 +109,7 @@ def test_only_the_sweep_is_trained_and_a_view_alone_stays_as_it_was(folder: Path
 
 def test_calibration_moves_the_certainty_of_the_sweep_alone(folder: Path) -> None:
     torch.manual_seed(0)
-    network = Moe3dNet(replace(SMALL, sweep=True)).eval()
+    network = Moe3dNet(replace(MOBILE_TINY, sweep=True)).eval()
     sets = open_dataset(str(folder / 'data'), HW, 3)
     calibrated = calibrate_sweep(network, [sets[0]])
     changed = {
