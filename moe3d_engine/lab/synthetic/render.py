@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 from typing import TypeAlias
@@ -27,6 +28,7 @@ from moe3d_engine.lab.synthetic.walks import place_walk
 from moe3d_engine.lab.synthetic.worlds.outdoors import outdoors
 from moe3d_engine.lab.synthetic.worlds.rooms import room
 from moe3d_engine.lab.synthetic.worlds.rooms import Stage
+from moe3d_engine.lab.synthetic.worlds.scene import bare
 from moe3d_engine.lab.synthetic.worlds.scene import Light
 from moe3d_engine.lab.synthetic.worlds.textures import texture_bank
 from moe3d_engine.lab.synthetic.worlds.textures import TextureBank
@@ -101,9 +103,11 @@ def render_walk(
 
 @lru_cache(maxsize=1)
 def _scene_of(pair: int, attempt: int) -> tuple[Stage, Tracer]:
-    """Return the scene that two consecutive seeds share."""
+    """Return the scene that two consecutive seeds share; every other one is bare and glossy."""
     rng = np.random.default_rng([pair, attempt, 4])
     stage = (outdoors if rng.random() < _OUTDOOR_SHARE else room)(rng, _bank_of(2 * pair))
+    if pair % 2:
+        stage = replace(stage, scene=bare(stage.scene, rng))
     return stage, Tracer(stage.scene)
 
 

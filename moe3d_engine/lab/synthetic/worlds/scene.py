@@ -157,6 +157,28 @@ def pack_scene(
     )
 
 
+def bare(scene: Scene, rng: np.random.Generator) -> Scene:
+    """
+    Return a scene most of whose surfaces are plain, and many dark or glossy.
+
+    So are kitchens and offices: there is little to match, and highlights move with the camera.
+    """
+    count = len(scene.texture)
+    is_plain = rng.random(count) < rng.uniform(0.5, 0.95)
+    is_glossy = is_plain & (rng.random(count) < 0.6)
+    is_dark = is_plain & (rng.random(count) < 0.3)
+    plain = rng.choice(scene.bank.kinds['plain'], count)
+    shine = rng.uniform(0.1, 0.9, count)
+    tint = np.where(is_dark[:, None], 0.15 * scene.tint, scene.tint)
+    return replace(
+        scene,
+        texture=np.where(is_plain, plain, scene.texture).astype(np.int32),
+        tint=tint.astype(np.float32),
+        specular=np.where(is_glossy, shine, scene.specular).astype(np.float32),
+        gloss=np.where(is_glossy, rng.uniform(8, 80, count), scene.gloss).astype(np.float32),
+    )
+
+
 class Palette:
     """The materials of one scene: furniture shares its wood and metal, small things vary."""
 
