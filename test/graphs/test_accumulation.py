@@ -99,18 +99,21 @@ def test_graph_in_torch_computes_what_openvino_computes(tiny_card: Path) -> None
 def test_limits_of_fp16_allow_sums_in_fp16_wherever_they_are_possible(tmp_path: Path) -> None:
     from moe3d_engine.plans.self_check import compare
     from moe3d_engine.plans.self_check import LIMITS
+    from moe3d_engine.plans.self_check import stored_reference
 
     card = find_weights('moe3d-small')
-    images = textured_images(2, card.input_hw)
+    reference = stored_reference(card)
+    assert reference is not None
+    images, cameras, _ = reference
     plain = {role: card.verified_file(role) for role in card.graphs}
-    expected = run_window(GraphBackend(card, plain), images)
+    expected = run_window(GraphBackend(card, plain), images, cameras)
 
     def figures(accumulation: str, matrices: Product, convolutions: Product) -> dict[str, float]:
         paths = {role: tmp_path / f'{role}.{accumulation}.onnx' for role in card.graphs}
         for role, path in paths.items():
             convert_graph(plain[role], 'fp16', path, accumulation=accumulation)
         backend = GraphBackend(card, paths, matrices=matrices, convolutions=convolutions)
-        return asdict(compare(expected, run_window(backend, images)))
+        return asdict(compare(expected, run_window(backend, images, cameras)))
 
     asked_for = figures('float32', float32_sums, float16_sums)  # convolutions are not told how
     worst = figures('float16', float16_sums, float16_sums)
