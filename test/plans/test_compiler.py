@@ -373,7 +373,7 @@ def test_plans_that_compute_something_else_are_not_kept(tiny: WeightsCard, cache
 
     def open_wrong(card: WeightsCard, folder: Path, manifest: PlanManifest) -> Backend:
         right = open_openvino_instead(card, folder, manifest)
-        return Wrong(card, right._requests)
+        return Wrong(card, right._requests, {})
 
     with pytest.raises(EngineError, match=r'abs_rel 0\.01 .*scale_drift 0\.01 .*not be used'):
         build_tiny(tiny, cache, open_plans=open_wrong)

@@ -128,13 +128,14 @@ def project(
 
 def sampling_grid(x: Tensor, y: Tensor, stride: int, hw: tuple[int, int]) -> Tensor:
     """
-    Return where pixels lie on the stem's map of a stride, (..., 2), as `grid_sample` wants it.
+    Return where pixels lie on the stem's map of a stride, (B, S, 2, D, N).
 
-    Corners to corners (`align_corners=True`); places far outside are brought near the map.
+    Corners to corners (`align_corners=True` of `grid_sample`, which wants the two last); places far
+    outside are brought near the map.
 
     Parameters
     ----------
-    x, y : (...), pixels.
+    x, y : (B, S, D, N), pixels.
     stride : of the map.
     hw : rows and columns of the map.
     """
@@ -142,4 +143,4 @@ def sampling_grid(x: Tensor, y: Tensor, stride: int, hw: tuple[int, int]) -> Ten
     for pixel, count in ((x, hw[1]), (y, hw[0])):
         scale = 2 / (stride * (count - 1))  # pixel stride - 1 is at -1
         places.append((pixel * scale - ((stride - 1) * scale + 1)).clamp(-2.0, 2.0))
-    return torch.stack(places, dim=-1)
+    return torch.stack(places, dim=2)

@@ -63,10 +63,10 @@ def coarse_similarity(view: Tensor, sources: Tensor, places: Projections) -> Ten
     """
     batch, count, _, rows, columns = sources.shape
     every = view.flatten(2).transpose(1, 2)[:, None] @ sources.flatten(3)  # (B, S, N, h w)
-    grid = sampling_grid(places.x, places.y, COARSE_STRIDE, (rows, columns)).transpose(2, 3)
+    grid = sampling_grid(places.x, places.y, COARSE_STRIDE, (rows, columns))
     read = grid_sample(
         every.float().reshape(-1, 1, rows, columns),
-        grid.reshape(batch * count * rows * columns, 1, -1, 2),
+        grid.permute(0, 1, 4, 3, 2).reshape(batch * count * rows * columns, 1, -1, 2),
         padding_mode='border',
         align_corners=True,
     )
@@ -76,7 +76,7 @@ def coarse_similarity(view: Tensor, sources: Tensor, places: Projections) -> Ten
 def fine_similarity(view: Tensor, sources: Tensor, places: Projections) -> Tensor:
     """Return as `coarse_similarity`, by warped descriptors: cheaper for few depths."""
     batch, count, channels, rows, columns = sources.shape
-    grid = sampling_grid(places.x, places.y, FINE_STRIDE, (rows, columns))  # (B, S, D, N, 2)
+    grid = sampling_grid(places.x, places.y, FINE_STRIDE, (rows, columns)).permute(0, 1, 3, 4, 2)
     warped = grid_sample(
         sources.flatten(0, 1), grid.flatten(0, 1), padding_mode='border', align_corners=True
     )  # (B S, C, D, N)
