@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip('openvino')
 
-from moe3d_engine.backends import openvino_backend  # noqa: E402 (after the skips)
-from moe3d_engine.backends.openvino_backend import open_openvino  # noqa: E402
-from moe3d_engine.backends.openvino_backend import OpenVinoBackend  # noqa: E402
+from moe3d_engine.backends import openvino_backend
+from moe3d_engine.backends.openvino_backend import open_openvino
+from moe3d_engine.backends.openvino_backend import OpenVinoBackend
 
 
 def newest_depth(backend: OpenVinoBackend, num_views: int) -> np.ndarray:

@@ -130,8 +130,8 @@ def sampling_grid(x: Tensor, y: Tensor, stride: int, hw: tuple[int, int]) -> Ten
     """
     Return where pixels lie on the stem's map of a stride, (B, S, 2, D, N).
 
-    Corners to corners (`align_corners=True` of `grid_sample`, which wants the two last); places far
-    outside are brought near the map.
+    Corners to corners, as `grid_sample` with `align_corners=True` wants it, but for the order of
+    the axes; places far outside are brought near the map.
 
     Parameters
     ----------
