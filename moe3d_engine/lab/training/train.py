@@ -125,7 +125,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
         if config.part == 'all':
             mean_network = calibrate(mean_network, judged)
         elif config.part == 'sweep':
-            mean_network = calibrate_sweep(mean_network, judged)
+            mean_network = calibrate_sweep(mean_network, judged, config.far_m)
         save_weights(mean_network, run / 'weights.safetensors')
     accelerator.end_training()
     return metrics

@@ -111,7 +111,7 @@ def test_calibration_moves_the_certainty_of_the_sweep_alone(folder: Path) -> Non
     torch.manual_seed(0)
     network = Moe3dNet(replace(MOBILE_TINY, sweep=True)).eval()
     sets = open_dataset(str(folder / 'data'), HW, 3)
-    calibrated = calibrate_sweep(network, [sets[0]])
+    calibrated = calibrate_sweep(network, [sets[0]], 60.0)
     changed = {
         name
         for name, value in network.state_dict().items()
