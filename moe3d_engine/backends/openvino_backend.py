@@ -243,9 +243,14 @@ def with_exact_geometry(model: Model) -> Model:
             if source.get_friendly_name() in following and source.get_type_name() not in _NARROWED:
                 values[source.get_friendly_name(), value.get_index()] = value
     results = []
-    for value in values.values():
+    for (name, index), value in sorted(values.items()):
         first = np.zeros(value.get_partial_shape().rank.get_length(), np.int64)
-        results.append(ops.result(ops.slice(value, first, first + 1, first + 1)))
+        bounds = [ops.constant(first), *(ops.constant(first + 1) for _ in range(2))]
+        one = ops.slice(value, *bounds)
+        nodes = [*bounds, one, ops.result(one)]
+        for number, node in enumerate(nodes):  # names of its own would hide what was kept
+            node.set_friendly_name(f'exact {name} {index} {number}')
+        results.append(nodes[-1])
     return Model([*model.get_results(), *results], model.get_parameters())
 
 

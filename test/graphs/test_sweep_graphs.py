@@ -30,6 +30,7 @@ openvino = pytest.importorskip('openvino')
 
 from moe3d_engine.backends.openvino_backend import open_openvino  # noqa: E402 (after the skips)
 from moe3d_engine.backends.openvino_backend import precision_here  # noqa: E402
+from moe3d_engine.backends.openvino_backend import with_exact_geometry  # noqa: E402
 from moe3d_engine.backends.torch_backend import open_torch  # noqa: E402
 from moe3d_engine.graphs.rounding import RoundedBackend  # noqa: E402
 from moe3d_engine.graphs.torch_graph import GraphBackend  # noqa: E402
@@ -184,6 +185,22 @@ def test_coordinates_paths_and_depth_stay_float32_where_openvino_computes_in_bf1
     for kind in ('GridSample', 'Math', 'Pad', 'Pooling', 'TopK'):
         assert kinds[kind] == {'f32'}, kind
     assert kinds['Convolution'] == {'bf16'}
+
+
+def test_exact_geometry_has_the_same_names_each_time_so_that_compiled_graphs_are_found_again(
+    card: WeightsCard,
+) -> None:
+    path = card.verified_file('reconstruct')
+
+    def names() -> list[str]:
+        model = with_exact_geometry(openvino.Core().read_model(path))
+        added = model.get_results()[len(plain.get_results()) :]
+        return [node.get_friendly_name() for node in added]
+
+    plain = openvino.Core().read_model(path)
+    first = names()
+    assert first
+    assert names() == first
 
 
 def test_without_cameras_each_depth_is_that_of_a_view_alone_and_poses_are_estimated(

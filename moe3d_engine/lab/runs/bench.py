@@ -19,6 +19,7 @@ from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.network import Engine
 from moe3d_engine.plans.compiler import peak_memory_bytes
 from moe3d_engine.session import Session
+from moe3d_engine.types import PosePrior
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np
@@ -67,7 +68,8 @@ class BenchResult:
     input_hw : (H, W) of the network's input.
     open_s : time to open the backend, compiled graphs of an earlier run included if there are any.
     sliding_ms : percentiles of a window of which one view is new and one is published, as in the
-        node, from the camera's image to the reconstruction.
+        node, from the camera's image to the reconstruction; a network that compares views is told
+        the cameras.
     stages_ms : median of each stage of it.
     plain_ms : percentiles of the same window without anything kept: all views are encoded, the
         depth of all is decoded; images are at the network's size already.
@@ -153,11 +155,16 @@ def _time_sliding(backend: Backend, case: BenchCase) -> tuple[dict[str, float], 
     """Return percentiles of the node's window, and the median of its stages."""
     session = Session(Engine(backend))
     frames = _camera_frames(case.num_views)
-    window = [View(frames[index % len(frames)]) for index in range(case.num_views)]
+
+    def view(number: int) -> View:
+        frame = frames[number % len(frames)]
+        return _posed_view(frame, number) if backend.spec.sweeps else View(frame)
+
+    window = [view(number) for number in range(case.num_views)]
     stages: list[dict[str, float]] = []
 
     def run() -> None:
-        window[:] = [*window[1:], View(frames[len(stages) % len(frames)])]
+        window[:] = [*window[1:], view(case.num_views + len(stages))]
         stages.append(session.reconstruct(window, [len(window) - 1]).timings_ms)
 
     _warm_up(run)
@@ -180,6 +187,15 @@ def _time_ms(run: Callable[[], None]) -> float:
     start = perf_counter()
     run()
     return 1e3 * (perf_counter() - start)
+
+
+def _posed_view(frame: UInt8Array, number: int) -> View:
+    """Return a view of a camera that goes 5 cm to the right from image to image."""
+    height, width = frame.shape[:2]
+    lens = np.array([[width, 0, (width - 1) / 2], [0, width, (height - 1) / 2], [0, 0, 1.0]])
+    cam_from_world = np.eye(4)
+    cam_from_world[0, 3] = -0.05 * number
+    return View(frame, lens, pose=PosePrior(cam_from_world, 'odometry'))
 
 
 def _camera_frames(count: int) -> list[UInt8Array]:
