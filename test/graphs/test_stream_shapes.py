@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from moe3d_engine.assets import find_weights
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.graphs.parity import textured_images
+from moe3d_engine.types import Float32Array
 import numpy as np
 import pytest
 
@@ -14,7 +18,12 @@ from moe3d_engine.backends.openvino_backend import open_openvino
 from moe3d_engine.backends.openvino_backend import OpenVinoBackend
 
 
-def newest_depth(backend: OpenVinoBackend, num_views: int) -> np.ndarray:
+@pytest.fixture
+def tiny(tiny_card: Path) -> WeightsCard:
+    return find_weights(str(tiny_card))
+
+
+def newest_depth(backend: OpenVinoBackend, num_views: int) -> Float32Array:
     """Encode images one after the other, as they come, and publish the newest."""
     images = textured_images(num_views, backend.spec.input_hw)
     features = [backend.encode(image[None])[0] for image in images]
