@@ -20,7 +20,7 @@ pytestmark = pytest.mark.instruction_sets
 
 BACKENDS = ('torch', 'openvino')
 # OpenVINO may choose other kernels, and bf16 where the CPU has it, for other shapes.
-REUSE_TOLERANCE = {'f32': 1e-4, 'bf16': 5e-2}  # relative, 99th percentile
+REUSE_TOLERANCE = {'f32': 1e-4, 'bf16': 8e-2}  # relative, 99th percentile
 CLOSE = {'torch': {'rtol': 1e-4, 'atol': 1e-5}, 'openvino': {'rtol': 2e-2, 'atol': 2e-2}}
 
 
