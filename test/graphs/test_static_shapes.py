@@ -114,7 +114,7 @@ def test_operators_on_constants_are_evaluated() -> None:
 
 
 @pytest.mark.parametrize('role', ['image_encoder', 'reconstruct'])
-def test_nvidias_parser_makes_half_the_layers(role: str, tmp_path: Path) -> None:
+def test_nvidias_parser_makes_two_fifths_fewer_layers(role: str, tmp_path: Path) -> None:
     trt = pytest.importorskip('tensorrt_rtx')
     source = find_weights('moe3d-small').verified_file(role)
     write_folded(source, tmp_path / 'folded.onnx')
@@ -126,7 +126,7 @@ def test_nvidias_parser_makes_half_the_layers(role: str, tmp_path: Path) -> None
         assert trt.OnnxParser(network, log).parse_from_file(str(path))
         return int(network.num_layers)
 
-    assert count(tmp_path / 'folded.onnx') < 0.5 * count(source)
+    assert count(tmp_path / 'folded.onnx') < 0.6 * count(source)
 
 
 def test_folded_graphs_compute_the_same_for_any_number_of_views(
