@@ -103,16 +103,17 @@ def test_shipped_weights_compile(
     folder = Path(summary['plans'])
     manifest = PlanManifest(**json.loads((folder / 'manifest.json').read_text()))
     assert folder.parent == cache / 'moe3d-small'
-    assert verified_plans(folder, manifest).keys() == set(PLANS)
+    assert verified_plans(folder, manifest).keys() == {*PLANS, 'cameras'}
     assert (manifest.state, manifest.self_check) == ('built, not run', None)
     assert manifest.runtime_version == trt.__version__
     assert manifest.created_by == (
         f'moe3d build moe3d-small --precision {precision} --views 1 2 4 --rtx'
     )
-    # Plans hold code, too; so fp32 plans have more than 4 bytes a weight, fp16 plans some 6.
+    # Plans hold code, too, and the trunk is in two of them: so fp32 plans have more than 4 bytes a
+    # weight, fp16 plans fewer than they have.
     weights = find_weights('moe3d-small').verified_file('weights').stat().st_size / 2
     bytes_each = sum(manifest.plan_bytes.values()) / weights
-    assert bytes_each > 4 if precision == 'fp32' else bytes_each < 8
+    assert bytes_each > 4 if precision == 'fp32' else bytes_each < 10
     run(words, [build_command])
     assert json.loads(capsys.readouterr().out)['time'] == 'built before'
 
