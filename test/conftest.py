@@ -15,6 +15,8 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING
 
+from moe3d_engine.assets import find_weights
+from moe3d_engine.assets import WeightsCard
 from moe3d_engine.backend import check_images
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.types import Float32Array
@@ -106,6 +108,12 @@ def installed_environment(colcon_install: Path) -> dict[str, str]:
 def tiny_card(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Export a tiny random network (56 x 70, four views, metric); return its card's path."""
     return exported('tiny', tmp_path_factory)
+
+
+@pytest.fixture(scope='session')
+def tiny(tiny_card: Path) -> WeightsCard:
+    """Return the card of the tiny network."""
+    return find_weights(str(tiny_card))
 
 
 @pytest.fixture(scope='session')

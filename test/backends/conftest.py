@@ -60,11 +60,6 @@ def cuda_double() -> ModuleType:
     return load('cuda_double')
 
 
-@pytest.fixture(scope='session')
-def tiny(tiny_card: Path) -> WeightsCard:
-    return find_weights(str(tiny_card))
-
-
 @pytest.fixture
 def images() -> Float32Array:
     """Return three images of the tiny network's size."""

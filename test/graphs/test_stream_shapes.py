@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from moe3d_engine.assets import find_weights
 from moe3d_engine.assets import WeightsCard
 from moe3d_engine.graphs.parity import textured_images
 from moe3d_engine.types import Float32Array
@@ -16,11 +13,6 @@ pytest.importorskip('openvino')
 from moe3d_engine.backends import openvino_backend
 from moe3d_engine.backends.openvino_backend import open_openvino
 from moe3d_engine.backends.openvino_backend import OpenVinoBackend
-
-
-@pytest.fixture
-def tiny(tiny_card: Path) -> WeightsCard:
-    return find_weights(str(tiny_card))
 
 
 def newest_depth(backend: OpenVinoBackend, num_views: int) -> Float32Array:

@@ -54,11 +54,6 @@ pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='wheels exist fo
 TINY = CompileOptions(views=(1, 2, 4))
 
 
-@pytest.fixture(scope='module')
-def tiny(tiny_card: Path) -> WeightsCard:
-    return find_weights(str(tiny_card))
-
-
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp('cache')
