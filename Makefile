@@ -142,13 +142,13 @@ NODE := $(REQUIREMENTS)/node.txt
 SCENES := $(REQUIREMENTS)/scenes.txt
 EVALUATE := $(REQUIREMENTS)/evaluate.txt
 
-$(VENV)/.demo: $(BIN)/python $(REQUIREMENTS)/demo.txt $(NODE) $(SCENES) setup.py
+$(VENV)/.demo: $(BIN)/python $(REQUIREMENTS)/demo.txt $(NODE) $(SCENES) $(EVALUATE) setup.py
 	@echo "== installing what the demo needs (a minute or two)"
 	$(BIN)/$(PIP) -r $(REQUIREMENTS)/demo.txt
 	$(BIN)/$(PIP) --no-deps --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo $(EVALUATE) $(addprefix $(REQUIREMENTS)/,test.txt train.txt pytest.txt)
+$(VENV)/.test: $(VENV)/.demo $(addprefix $(REQUIREMENTS)/,test.txt train.txt pytest.txt)
 	@echo "== installing what the tests need (some minutes; torch is large, see README)"
 	$(BIN)/$(PIP) -r $(REQUIREMENTS)/test.txt
 	@touch $@
