@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 import re
+import subprocess
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -87,3 +91,42 @@ def test_requirements_name_no_registry() -> None:
             assert re.fullmatch(
                 r'(#.*)?|-r \w+\.txt|[A-Za-z0-9_-]+([<>=~!]=?[\w.*,<>=]+)?', line
             ), f'{path.name}: {line}'
+
+
+def listed(name: str) -> set[str]:
+    """Return the distributions of a requirements file, with those that they bring."""
+    found: set[str] = set()
+    for line in (ROOT / 'requirements' / name).read_text().splitlines():
+        if line.startswith('-r '):
+            found |= listed(line.removeprefix('-r ').strip())
+        elif line and not line.startswith('#'):
+            found |= brought(line)
+    return found
+
+
+def brought(requirement: str) -> set[str]:
+    """Return a distribution and all that it requires, but for extras."""
+    found: set[str] = set()
+    waiting = [requirement]
+    while waiting:
+        name = re.split(r'[^\w.-]', waiting.pop())[0].lower().replace('_', '-')
+        if name not in found:
+            found.add(name)
+            with suppress(metadata.PackageNotFoundError):
+                waiting += [r for r in metadata.requires(name) or () if 'extra ==' not in r]
+    return found
+
+
+def test_what_the_demo_imports_is_installed_for_it() -> None:
+    code = 'import sys, moe3d_ros.tools.demo.demo; print(*{n.split(".")[0] for n in sys.modules})'
+    printed = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+
+    of_module = metadata.packages_distributions()
+    imported = {
+        d.lower().replace('_', '-') for name in printed.split() for d in of_module.get(name, ())
+    }
+
+    assert 'numpy' in imported
+    assert imported - {'moe3d-ros'} <= listed('demo.txt')
