@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 import logging
+from typing import NamedTuple
 
+from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.mapping.unordered import MAX_VIEWS
 from moe3d_engine.mapping.unordered import register
 from moe3d_engine.mapping.unordered import Registration
 from moe3d_engine.tracking.point_unit import PointUnit
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import PosePrior
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import SparsePoints
+from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 import numpy as np
 
@@ -26,9 +32,23 @@ def are_few(num_views: int) -> bool:
     return 2 <= num_views <= MAX_VIEWS
 
 
-def with_joint_poses(
-    windows: Sequence[Reconstruction],
-) -> tuple[list[Reconstruction], tuple[str, ...]]:
+class JointPoses(NamedTuple):
+    """
+    Views that were placed by what they show together.
+
+    Parameters
+    ----------
+    windows : with better poses, and the depth of each view in the unit of these.
+    sources : of each view's pose, BY_MATCHES or BY_NETWORK.
+    views : of all windows; those that were placed know their poses and the points that they see.
+    """
+
+    windows: list[Reconstruction]
+    sources: tuple[str, ...]
+    views: list[View]
+
+
+def with_joint_poses(windows: Sequence[Reconstruction]) -> JointPoses:
     """
     Place the views of windows by their matches, where they show enough together.
 
@@ -38,11 +58,9 @@ def with_joint_poses(
 
     Returns
     -------
-    windows : with better poses, and the depth of each view in the unit of these. The unit is the
-        network's: the median over the views of the ratio between its depth and that of the
-        matched points.
-    sources : of each view's pose, BY_MATCHES or BY_NETWORK. Views that share too little with the
-        others keep the network's pose and depth, and the log says so.
+    JointPoses. Their unit is the network's: the median over the views of the ratio between its
+    depth and that of the matched points. Views that share too little with the others keep the
+    network's pose and depth, and the log says so.
 
     Notes
     -----
@@ -58,11 +76,38 @@ def with_joint_poses(
     registered = registration.registered & bool(len(known))
     sources = tuple(BY_MATCHES if matched else BY_NETWORK for matched in registered)
     _say(sources)
+    views = [result.view for result in results]
     if not len(known):  # too few points for a unit
-        return list(windows), sources
+        return JointPoses(list(windows), sources, views)
     unit = 1.0 / float(np.median(known))
     factors = np.where(np.isfinite(factors), factors * unit, 1.0)
-    return _replaced(windows, registration.in_unit(unit), factors), sources
+    poses = registration.in_unit(unit)
+    views = [
+        view if points is None else _placed(view, lens, pose, points, unit)
+        for view, lens, pose, points in zip(
+            views, intrinsics, poses, registration.points, strict=True
+        )
+    ]
+    return JointPoses(_replaced(windows, poses, factors), sources, views)
+
+
+def _placed(
+    view: View,
+    intrinsics: Float64Array,
+    cam_from_world: Float64Array,
+    points: SparsePoints,
+    unit: float,
+) -> View:
+    """Return a view that knows its pose, and what it sees of the points that placed it."""
+    depth = points.depth * unit
+    rays = np.c_[points.pixels, np.ones(len(depth))] @ np.linalg.inv(intrinsics).T
+    in_world = transform_points(invert_rigid(cam_from_world), rays * depth[:, None])
+    return replace(
+        view,
+        intrinsics=intrinsics,
+        pose=PosePrior(cam_from_world, BY_MATCHES),
+        points=SparsePoints(points.pixels, depth, in_world),
+    )
 
 
 def _geometry(results: Sequence[ViewResult]) -> tuple[Float64Array, Float64Array]:

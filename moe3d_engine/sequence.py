@@ -17,6 +17,7 @@ from moe3d_engine.geometry.fit import check_same_size
 from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.resample import maps_on_source
 from moe3d_engine.geometry.resample import SourceMaps
+from moe3d_engine.joint_depth import compared
 from moe3d_engine.joint_poses import are_few
 from moe3d_engine.joint_poses import BY_NETWORK
 from moe3d_engine.joint_poses import with_joint_poses
@@ -105,8 +106,9 @@ def reconstruct_sequence(
     views : V views; the first gives the world's frame.
     max_views : most views in a window. More images are reconstructed in several windows that
         share the first view, so that all poses are in its frame. Up to 8 images are then placed by
-        matches between all of them (`joint_poses`). Of more, the network gives the poses, poor
-        ones where an image sees nothing of what the first one sees.
+        matches between all of them (`joint_poses`), and a network that sweeps compares them once
+        more from there (`joint_depth`). Of more, the network gives the poses, poor ones where an
+        image sees nothing of what the first one sees.
     on_progress : called after each window with the number of views it added.
 
     Returns
@@ -127,7 +129,9 @@ def reconstruct_sequence(
     results: Iterable[Reconstruction] = found
     sources: tuple[str, ...] = (BY_NETWORK,) * len(views)
     if are_few(len(views)):
-        results, sources = with_joint_poses(list(found))
+        results, sources, placed = with_joint_poses(list(found))
+        if session.engine.spec.sweeps:
+            results = compared(session, placed, results, max_views)
     elif len(views) > 1:
         logger.warning(
             "%d images are too many to match them all: their poses are the network's.", len(views)

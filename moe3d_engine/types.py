@@ -78,6 +78,23 @@ class PosePrior:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class SparsePoints:
+    """
+    What an image sees of points whose depth is known by more than this image.
+
+    Parameters
+    ----------
+    pixels : (N, 2) float64, u and v on the image's own pixels.
+    depth : (N,) float64 along optical z, in the unit of the pose's scale.
+    points_odom : (N, 3) float64, the same in the world of the pose.
+    """
+
+    pixels: Float64Array
+    depth: Float64Array
+    points_odom: Float64Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """
     One rectified camera image.
@@ -93,6 +110,7 @@ class View:
     seen : (H, W) bool, False where a rectified image shows nothing that the camera has seen;
         None = it has seen every pixel.
     pose : where the camera stood, if somebody else than the network knows.
+    points : that it sees, in the unit of `pose`; None = nobody knows any.
 
     Raises
     ------
@@ -107,6 +125,7 @@ class View:
     camera: str = 'camera'
     seen: NDArray[np.bool_] | None = None
     pose: PosePrior | None = None
+    points: SparsePoints | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes once."""
@@ -134,7 +153,7 @@ class WindowCameras(NamedTuple):
     cam_from_world : (V, 4, 4), of any world.
     trust : (V,) in [0, 1], how far a pose is to be relied on: 1 / (1 + e^2), where e is the
         deviation in pixels that the pose's own covers at the scene's depth; 0 = there is no pose.
-    hint : (P, 2, H / 4, W / 4) for the published views, log depth by earlier views and how sure
+    hint : (P, 2, H / 4, W / 4) for the published views, log depth at tracked points and how sure
         it is, in [0, 1]; None = there is none.
     """
 

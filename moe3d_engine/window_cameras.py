@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.point_hint import point_hint
+from moe3d_engine.geometry.point_hint import STRIDE
 from moe3d_engine.geometry.rigid import rotation_angle
-from moe3d_engine.geometry.warp import warp_depth
 from moe3d_engine.rig.poses import RIG
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.tracking.stream import TRACKED
@@ -35,24 +36,6 @@ class PoseErrors(NamedTuple):
 # Of keyframes that were refined together, and of poses that views come with.
 BY_MAP = PoseErrors(math.radians(0.06), 0.015)
 GIVEN = PoseErrors(math.radians(0.15), 0.02)
-
-
-class EarlierDepth(NamedTuple):
-    """
-    What was published of a view.
-
-    Parameters
-    ----------
-    view : the view.
-    depth : (H, W) in the unit of the poses, before rejection.
-    confidence : (H, W) in [0, 1].
-    intrinsics : (3, 3) in pixels of `depth`.
-    """
-
-    view: View
-    depth: Float32Array
-    confidence: Float32Array
-    intrinsics: Float64Array
 
 
 def window_cameras(
@@ -119,12 +102,11 @@ class KnownCameras:
     def __init__(self, input_hw: tuple[int, int], tracking: StreamTracker | None) -> None:
         self._input_hw = input_hw
         self._tracking = tracking
-        self._earlier: EarlierDepth | None = None
         self._depth = USUAL_DEPTH
 
     def reset(self) -> None:
-        """Forget earlier depth."""
-        self._earlier, self._depth = None, USUAL_DEPTH
+        """Forget how far the scene is."""
+        self._depth = USUAL_DEPTH
 
     def has_moved(self, before: View, now: View) -> bool | None:
         """Return whether a camera sees another side of things now; None = nobody knows."""
@@ -137,8 +119,8 @@ class KnownCameras:
         """
         Return the cameras of a window; None where nobody knows them and the network may guess.
 
-        While a tracked stream has not begun, or is lost, they are there but not trusted: nothing
-        is compared, and no time is spent on poses that nobody reads.
+        While the map of a tracked stream has not begun, or is lost, they are there but not
+        trusted: nothing is compared, and no time is spent on poses that nobody reads.
 
         Parameters
         ----------
@@ -150,24 +132,20 @@ class KnownCameras:
             for view in views
         ]
         errors = GIVEN if self._tracking is None else BY_MAP
-        hint = None
-        if len(published) == 1:
-            hint = self._hint(views[published[0]], lenses[published[0]])
-        poses = self._poses(views)
-        known = window_cameras(lenses, poses, published, errors, self._depth, hint)
+        hint = self._hint([views[index] for index in published])
+        known = window_cameras(lenses, self._poses(views), published, errors, self._depth, hint)
         if known is not None or self._tracking is None:
             return known
+        if not any(self._tracking.follows(view) for view in views):
+            return None  # images that are no stream: nobody tracks them
         calibrated = [lens for lens in lenses if lens is not None]
         if len(calibrated) < len(lenses):
             return None
         unknown = np.tile(np.eye(4), (len(views), 1, 1))
-        return WindowCameras(np.stack(calibrated), unknown, np.zeros(len(views)))
+        return WindowCameras(np.stack(calibrated), unknown, np.zeros(len(views)), hint)
 
     def remember(self, result: ViewResult) -> None:
-        """Keep what was published of a view, for windows to come."""
-        self._earlier = EarlierDepth(
-            result.view, result.depth_raw, result.boundary_confidence, result.intrinsics
-        )
+        """Note how far the scene is, for windows to come."""
         self._depth = float(np.median(result.depth_raw))
 
     def _poses(self, views: Sequence[View]) -> list[Float64Array | None]:
@@ -184,15 +162,19 @@ class KnownCameras:
             for view in views
         ]
 
-    def _hint(self, view: View, intrinsics: Float64Array | None) -> Float32Array | None:
-        """Return earlier depth as a view should see it, (1, 2, H / 4, W / 4), or None."""
-        if self._earlier is None or intrinsics is None:
-            return None
-        before, now = self._poses((self._earlier.view, view))
-        if before is None or now is None:
-            return None
-        _, depth, confidence, lens = self._earlier
-        return warp_depth(depth, confidence, lens, intrinsics, now @ invert_rigid(before))[None]
+    def _hint(self, views: Sequence[View]) -> Float32Array | None:
+        """Return what known points say of views, (P, 2, H / 4, W / 4); None where none are."""
+        rows, columns = self._input_hw
+        hint = np.zeros((len(views), 2, rows // STRIDE, columns // STRIDE), np.float32)
+        for index, view in enumerate(views):
+            points = view.points
+            if self._tracking is not None and self._tracking.follows(view):
+                points = self._tracking.sparse_points(view.stamp_ns)
+            if points is not None:
+                pixels = np.c_[points.pixels, np.ones(len(points.pixels))]
+                fitted = (pixels @ self._fitted_from_source(view).T)[:, :2]
+                hint[index] = point_hint(fitted, points.depth, self._input_hw)
+        return hint if hint.any() else None
 
     def _fitted_from_source(self, view: View) -> Float64Array:
         """Return (3, 3) from the pixels of a view to those of the network's input."""

@@ -75,9 +75,10 @@ def execute(args: argparse.Namespace) -> int:
     import numpy as np
     from tqdm import tqdm
 
-    keep_all = SessionConfig(thresholds=Thresholds(min_agreement=0.0, min_confidence=0.0))
+    keep_all = Thresholds(min_agreement=0.0, min_confidence=0.0)
+    thresholds = keep_all if args.no_rejection else Thresholds()
     engine = Engine(open_backend(args.backend, args.weights))
-    session = Session(engine, keep_all if args.no_rejection else None)
+    session = Session(engine, SessionConfig(thresholds=thresholds, poses='network'))
     max_views = args.max_views or engine.spec.max_views
     try:
         with tqdm(total=len(views), unit='view', disable=None) as progress:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
+from moe3d_engine.errors import EngineError
 import onnx_ir as ir
 import torch
 from torch import Tensor
@@ -168,6 +169,13 @@ def _reshape(arguments: Arguments, _: Options) -> Tensor:
     return result
 
 
+def _depth_to_space(arguments: Arguments, options: Options) -> Tensor:
+    order = options.text('mode', 'DCR')
+    if order != 'CRD':
+        raise EngineError(f'Torch shuffles pixels in the order CRD here; the graph says {order}.')
+    return functional.pixel_shuffle(arguments[0], options.number('blocksize', 1))
+
+
 def _resize(arguments: Arguments, options: Options) -> Tensor:
     data, scales = [value for value in arguments if value is not None]
     if scales.dtype == torch.int64:
@@ -228,6 +236,7 @@ OPERATORS: dict[str, Operator] = {
     'Clip': _clip,
     'Concat': _concat,
     'Cos': _single(torch.cos),
+    'DepthToSpace': _depth_to_space,
     'Div': _pairwise(torch.div),
     'Exp': _single(torch.exp),
     'Expand': lambda a, _: a[0] * torch.ones(ints(a[1]), dtype=a[0].dtype, device=a[0].device),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from threading import Lock
 from typing import NamedTuple
 
@@ -14,27 +13,11 @@ from moe3d_engine.mapping.gray_image import on_source
 from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import SparsePoints
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_SIGHTINGS = 90  # 3 s at 30 Hz: depth that is later than this is not used
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SparsePoints:
-    """
-    The points of the map that an image sees.
-
-    Parameters
-    ----------
-    pixels : (N, 2) float64, u and v on the image's own pixels.
-    depth : (N,) float64 along optical z, in the unit of the pose's scale.
-    points_odom : (N, 3) float64, the same in the frame odom.
-    """
-
-    pixels: Float64Array
-    depth: Float64Array
-    points_odom: Float64Array
 
 
 class Sighting(NamedTuple):

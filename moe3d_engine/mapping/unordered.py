@@ -17,8 +17,8 @@ from moe3d_engine.mapping.gray_image import on_source
 from moe3d_engine.mapping.pairs import find_features
 from moe3d_engine.mapping.pairs import find_pair
 from moe3d_engine.mapping.pairs import Pair
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import SparsePoints
 from moe3d_engine.types import View
 import numpy as np
 from numpy.typing import NDArray

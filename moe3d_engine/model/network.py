@@ -187,7 +187,7 @@ class Moe3dNet(nn.Module):
         features : of `encode_images`, each (B, V, ...).
         publish : (P,) int64, the views whose depth is wanted; None means all.
         cameras : (B, V, ...), for a network with a sweep.
-        hint : (B, P, 2, H / 4, W / 4), log depth by earlier views and how sure it is, in [0, 1].
+        hint : (B, P, 2, H / 4, W / 4), log depth at tracked points and how sure it is, in [0, 1].
         decode, return_experts : as for `forward`.
         """
         tokens = features['tokens']

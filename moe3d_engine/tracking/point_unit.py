@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import SparsePoints
 import numpy as np
 
 MIN_POINTS = 20  # fewer cannot outvote a moving object

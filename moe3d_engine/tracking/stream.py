@@ -13,7 +13,6 @@ from moe3d_engine.intake.drops import DropReason
 from moe3d_engine.intake.messages import Message
 from moe3d_engine.intake.messages import stamp_ns
 from moe3d_engine.intake.order import why_stale
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.network import timed
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
@@ -24,6 +23,7 @@ from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import Scale
+from moe3d_engine.types import SparsePoints
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 

@@ -10,11 +10,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from geometry_msgs.msg import PoseWithCovarianceStamped
 from moe3d_engine.geometry.points import transform_points
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Scale
+from moe3d_engine.types import SparsePoints
 from moe3d_ros.outputs.messages import to_stamp
 from moe3d_ros.outputs.odom_frame import Motion
 from moe3d_ros.outputs.odom_frame import OdomFrame

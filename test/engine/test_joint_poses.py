@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 import logging
 from typing import Any
 
 import cv2
+from moe3d_engine.joint_depth import nearest
 from moe3d_engine.network import Engine
 from moe3d_engine.sequence import reconstruct_sequence
 from moe3d_engine.session import Session
+from moe3d_engine.session import SessionConfig
+from moe3d_engine.types import Float32Array
+from moe3d_engine.types import PosePrior
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
+from moe3d_engine.types import ViewResult
 from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
@@ -123,3 +129,69 @@ def test_too_many_images_keep_the_networks_poses_and_the_log_says_so(
 
     assert result.pose_sources == ('network',) * 9
     assert '9 images are too many' in caplog.text
+
+
+class Comparing:
+    """A network that compares views: it notes what it is told; depth is 2 where it compares."""
+
+    name = 'comparing'
+
+    def __init__(self, plain: object) -> None:
+        self._plain = plain
+        self.spec = replace(plain.spec, sweeps=True)
+        self.told: list[tuple[int, WindowCameras | None]] = []
+
+    def encode(self, images: Float32Array) -> list[object]:
+        encoded: list[object] = self._plain.encode(images)
+        return encoded
+
+    def reconstruct(
+        self,
+        features: Sequence[object],
+        publish: Sequence[int],
+        cameras: WindowCameras | None = None,
+    ) -> RawOutputs:
+        self.told.append((len(features), cameras))
+        raw: RawOutputs = self._plain.reconstruct(features, publish)
+        if cameras is not None:
+            raw.depth[:] = 2.0
+        return raw
+
+    def close(self) -> None:
+        self._plain.close()
+
+
+def test_placed_views_are_compared_from_where_they_stand_and_the_others_keep_their_depth(
+    fake_backend: type[Any],
+) -> None:
+    views = [view_from(0), view_from(1), view_from(2), View(blobs(7)[:, :420], INTRINSICS)]
+    backend = Comparing(fake_backend())
+    session = Session(Engine(backend), SessionConfig(poses='network'))
+
+    result = reconstruct_sequence(session, views, 4)
+
+    (_, first), *again = backend.told
+    assert first is None
+    assert [count for count, _ in again] == [3, 3, 3]
+    for _, cameras in again:
+        assert cameras is not None
+        assert (cameras.trust > 0).all()
+        assert cameras.hint is not None
+        assert (cameras.hint[0, 1] == 1.0).sum() > 20
+    np.testing.assert_array_equal(result.depth_raw[:3], np.float32(2.0))
+    assert not (result.depth_raw[3] == 2.0).any()
+    true = np.array([[-STEP_M * index, 0.0, 0.0] for index in range(3)])
+    np.testing.assert_allclose(result.cam_from_world[:3, :3, 3], true, atol=0.005)
+
+
+def test_a_view_is_compared_with_those_that_see_most_nearly_the_same() -> None:
+    def placed(x: float, turn_rad: float = 0.0) -> View:
+        pose = np.eye(4)
+        pose[:3, :3] = cv2.Rodrigues(np.array([0.0, turn_rad, 0.0]))[0]
+        pose[0, 3] = -x
+        return View(blobs(1), INTRINSICS, pose=PosePrior(pose, 'matches'))
+
+    view, far, turned, near = placed(0), placed(1.0), placed(0.0, 0.4), placed(0.2)
+    depth = np.full((1, 1), 2.0, np.float32)
+    result = ViewResult(view, view.image, INTRINSICS, depth, depth, depth, np.eye(4))
+    assert nearest(view, [far, view, turned, near], result) == [near, turned, far]

@@ -1,4 +1,4 @@
-"""What the network is told of the cameras of a window: poses, trust, and earlier depth."""
+"""What the network is told of the cameras of a window: poses, trust, and tracked points."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import RawOutputs
+from moe3d_engine.types import SparsePoints
 from moe3d_engine.types import View
-from moe3d_engine.types import ViewResult
 from moe3d_engine.types import WindowCameras
 from moe3d_engine.window import WindowConfig
 from moe3d_engine.window_cameras import GIVEN
@@ -78,23 +78,6 @@ def test_poses_of_another_source_are_of_another_world() -> None:
     assert known.has_moved(view_at(0), view_at(0.3)) is True
 
 
-def test_earlier_depth_is_a_hint_where_the_camera_sees_it_now() -> None:
-    known = KnownCameras(INPUT_HW, None)
-    depth = np.full(INPUT_HW, 4.0, np.float32)
-    confidence = np.full(INPUT_HW, 0.5, np.float32)
-    earlier = view_at(0)
-    known.remember(ViewResult(earlier, earlier.image, LENS, depth, depth, confidence, np.eye(4)))
-    now = View(earlier.image, LENS, 1, pose=PosePrior(np.diag([1.0, 1, 1, 1]), 'odometry'))
-    now.pose.cam_from_world[2, 3] = -1.0  # one unit ahead
-    cameras = known.of_window([earlier, now], [1])
-    assert cameras is not None
-    assert cameras.hint is not None
-    log_depth, certainty = cameras.hint[0]
-    assert (certainty > 0).mean() > 0.5
-    np.testing.assert_allclose(log_depth[certainty > 0], np.log(3.0), atol=1e-5)
-    assert certainty.max() == pytest.approx(0.5)
-
-
 class SweepingBackend:
     """Remembers what it is told of the cameras; depth is 2 everywhere."""
 
@@ -145,10 +128,31 @@ def test_a_stream_that_is_not_tracked_yet_is_not_compared(fake_backend: type) ->
     backend = SweepingBackend(fake_backend())
     backend.spec = replace(backend.spec, sweeps=True)
     session = Session(Engine(backend), SessionConfig(poses='tracking'))
-    session.push([View(view_at(0).image, LENS, 1)])
+    view = View(view_at(0).image, LENS, 1)
+    session.tracking.track(view)
+    session.push([view])
     assert backend.told[0] is not None
     assert not backend.told[0].trust.any()
     session.close()
+
+
+def test_the_network_finds_the_cameras_of_images_that_are_no_stream(fake_backend: type) -> None:
+    backend = SweepingBackend(fake_backend())
+    backend.spec = replace(backend.spec, sweeps=True)
+    session = Session(Engine(backend), SessionConfig(poses='tracking'))
+    session.reconstruct([View(view_at(0).image, LENS), View(view_at(0).image, LENS)])
+    assert backend.told == [None]
+    session.close()
+
+
+def test_the_network_is_told_of_the_points_that_a_view_comes_with() -> None:
+    points = SparsePoints(np.array([[23.0, 15.0]]), np.array([3.0]), np.zeros((1, 3)))
+    views = [view_at(0), replace(view_at(0.5), points=points)]
+    cameras = KnownCameras(INPUT_HW, None).of_window(views, [1, 0])
+    assert cameras is not None
+    assert cameras.hint is not None
+    assert cameras.hint[0, 0, 3, 5] == pytest.approx(np.log(3.0))
+    assert not cameras.hint[1].any()
 
 
 class MapOfFront:
@@ -162,6 +166,12 @@ class MapOfFront:
 
     def cam_from_map(self, stamps: Sequence[int]) -> list[Float64Array | None]:
         return [pose_at(0.1 * stamp) @ self._moved for stamp in stamps]
+
+    def sparse_points(self, stamp: int) -> SparsePoints | None:
+        """Return a point that each image of an even stamp sees, 3 units ahead."""
+        if stamp % 2:
+            return None
+        return SparsePoints(np.array([[23.0, 15.0]]), np.array([3.0]), np.zeros((1, 3)))
 
 
 def test_cameras_of_a_rig_stand_in_the_map_beside_the_tracked_one() -> None:
@@ -181,3 +191,22 @@ def test_cameras_of_a_rig_stand_in_the_map_beside_the_tracked_one() -> None:
         assert view.pose is not None
         np.testing.assert_allclose(pose, view.pose.cam_from_world @ moved, atol=1e-12)
     assert (known.trust > 0.5).all()
+
+
+def test_the_network_is_told_of_the_points_that_the_tracked_camera_sees() -> None:
+    tracking: Any = MapOfFront(np.eye(4))
+    known = KnownCameras(INPUT_HW, tracking)
+    image = np.zeros((*INPUT_HW, 3), np.uint8)
+    views = [View(image, LENS, 1, camera='front'), View(image, LENS, 2, camera='front')]
+
+    cameras = known.of_window(views, [1])
+
+    assert cameras is not None
+    assert cameras.hint is not None
+    log_depth, certainty = cameras.hint[0]
+    assert certainty[3, 5] == 1.0
+    assert log_depth[3, 5] == pytest.approx(np.log(3.0))
+    assert certainty.sum() == pytest.approx(3.0)  # its own cell and four half as sure
+    assert known.of_window(views, [0]).hint is None  # this image has seen none
+    beside = [View(image, LENS, 2, camera='left'), View(image, LENS, 2, camera='front')]
+    assert known.of_window([*views, *beside], [2]).hint is None

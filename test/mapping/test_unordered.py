@@ -12,11 +12,11 @@ from moe3d_engine.lab.metrics.poses import relative_pose_errors
 from moe3d_engine.lab.synthetic import render_set
 from moe3d_engine.mapping.camera_map import Tracks
 from moe3d_engine.mapping.pairs import agreeing_pair
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.mapping.unordered import register
 from moe3d_engine.mapping.unordered import register_tracks
 from moe3d_engine.mapping.unordered import Registration
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import SparsePoints
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 import numpy as np

@@ -136,9 +136,9 @@ def test_paths_are_those_of_semi_global_matching() -> None:
 def test_the_best_depth_lies_on_one_of_two_surfaces_never_between() -> None:
     planes = plane_log_depths(torch.zeros(1))
     logits = torch.full((1, len(planes), 1, 1), -20.0)
-    logits[0, 20], logits[0, 21], logits[0, 40] = 3.0, 3.0, 3.4
-    depth, mass = best_depth(logits, planes)
-    assert float(depth) == pytest.approx(float(planes[20:22].mean()), abs=1e-3)
+    logits[0, 10], logits[0, 11], logits[0, 20] = 3.0, 3.0, 3.4
+    depth, mass = best_depth(logits, planes, beyond=2)
+    assert float(depth) == pytest.approx(float(planes[10:12].mean()), abs=1e-3)
     assert 0.5 < float(mass) < 0.7
 
 
@@ -182,6 +182,24 @@ def test_without_a_usable_camera_a_view_is_what_it_is_alone(network: Moe3dNet) -
     torch.testing.assert_close(untrusted.depth[:1], alone.depth)
     torch.testing.assert_close(untrusted.boundary_confidence[:1], alone.boundary_confidence)
     assert not torch.allclose(trusted.depth, untrusted.depth)
+
+
+def test_tracked_points_alone_bring_a_view_to_their_distance(network: Moe3dNet) -> None:
+    torch.manual_seed(2)
+    images = torch.rand(1, 2, 3, *HW)
+    cameras = cameras_beside_each_other(2)._replace(trust=torch.zeros(1, 2))
+    with torch.no_grad():
+        first = torch.tensor([0])
+        alone = network(images, first, cameras, return_experts=True)
+        own = alone.gate_weights > 1e-6  # an untrained gate is undecided among these
+        log_depth = (alone.expert_depth.log() * own).sum(2) / own.sum(2)
+        cells = log_depth[..., 3::4, 3::4]
+        hint = torch.zeros(1, 1, 2, *cells.shape[2:])
+        hint[:, :, 0, ::3, ::3] = cells[..., ::3, ::3] + math.log(1.5)
+        hint[:, :, 1, ::3, ::3] = 1.0
+        told = network(images, first, cameras, hint)
+    moved = told.depth / alone.depth
+    assert float(moved.median()) == pytest.approx(1.5, rel=0.1)
 
 
 def test_the_order_of_the_other_views_does_not_matter(network: Moe3dNet) -> None:

@@ -16,11 +16,11 @@ pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 from diagnostic_msgs.msg import DiagnosticArray
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseWithCovarianceStamped
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Scale
+from moe3d_engine.types import SparsePoints
 from moe3d_ros.outputs.motion import MAX_PATH
 from moe3d_ros.outputs.motion import MotionOutputs
 from moe3d_ros.outputs.odom_frame import BODY_FROM_OPTICAL

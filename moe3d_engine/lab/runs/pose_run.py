@@ -91,7 +91,7 @@ def evaluate_poses(
             if calibrated:
                 figures['network'].add(_poses(windows), true)
             started = time.perf_counter()
-            windows, sources = with_joint_poses(windows)
+            windows, sources, _ = with_joint_poses(windows)
             figures[name].milliseconds.append(1e3 * (time.perf_counter() - started))
             figures[name].by_matches += [source == BY_MATCHES for source in sources]
             figures[name].add(_poses(windows), true)

@@ -24,7 +24,6 @@ from moe3d_engine.lab.metrics.tracking import track_of
 from moe3d_engine.lab.metrics.trajectories import truth_in_odom
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.session import Session
@@ -34,6 +33,7 @@ from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
+from moe3d_engine.types import SparsePoints
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.geometry.warp import STRIDE
-from moe3d_engine.geometry.warp import warp_depth
+from moe3d_engine.geometry.point_hint import point_hint
+from moe3d_engine.geometry.point_hint import STRIDE
 from moe3d_engine.lab.datasets import ViewSets
 from moe3d_engine.lab.runs.pose_noise import perturbed
 from moe3d_engine.lab.runs.pose_noise import pose_error_px
@@ -23,7 +23,11 @@ ROTATION_DEG = (0.01, 0.5)  # of the poses' errors, from and to
 TRANSLATION_SHARE = (0.002, 0.06)
 MISJUDGED = 0.5  # deviation of the log of what a source says of its error
 WRONG, WITHOUT_POSE = 0.06, 0.08  # shares of sources
-ALL_WRONG, PASTED, HINTED = 0.06, 0.2, 0.5  # shares of windows
+ALL_WRONG, PASTED, TRACKED = 0.06, 0.2, 0.7  # shares of windows
+NUM_POINTS = (15, 250)  # that a tracker has in view, from and to
+POINT_ERROR = (0.003, 0.05)  # deviation of the log of their depth
+OUTLIERS, OUTLIER_ERROR = 0.06, 0.4  # share of points at most, deviation of their log depth
+CORNER_QUALITY, CORNER_GAP_PX = 0.005, 3
 
 
 class SweepDataset(Dataset[dict[str, np.ndarray]]):
@@ -61,7 +65,7 @@ class SweepDataset(Dataset[dict[str, np.ndarray]]):
             )
         cam_from_world = invert_rigid(world_from_cam)
         depth = np.fmin(depth, self._far_m).astype(np.float32)
-        hint = self._hint(rng, depth, intrinsics, cam_from_world)
+        hint = tracked_points(rng, rgb[0], depth[0])
         cam_from_world, trust = noisy_poses(rng, cam_from_world, intrinsics, depth[0])
         rgb = self._with_failures(rng, rgb, trust)
         rgb = augment_colours(camera_effects(rgb, rng), rng)
@@ -98,29 +102,24 @@ class SweepDataset(Dataset[dict[str, np.ndarray]]):
                 paste_patch(rng, rgb[index], other[index % len(other)])
         return rgb
 
-    def _hint(
-        self,
-        rng: np.random.Generator,
-        depth: Float32Array,
-        intrinsics: Float64Array,
-        cam_from_world: Float64Array,
-    ) -> Float32Array:
-        """Return the depth of another view with errors, seen from the first one; or nothing."""
-        hint = np.zeros((2, depth.shape[1] // STRIDE, depth.shape[2] // STRIDE), np.float32)
-        if rng.random() > HINTED:
-            return hint
-        view = int(rng.integers(1, len(depth)))
-        coarse = rng.normal(0, 1, (4, 5)).astype(np.float32) * abs(rng.normal(0, 0.08))
-        size = (depth.shape[2], depth.shape[1])
-        wrong = depth[view] * np.exp(cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC))
-        wrong = wrong.astype(np.float32) * np.float32(np.exp(rng.normal(0, 0.04)))
-        certainty = np.full(wrong.shape, rng.uniform(0.3, 1.0), np.float32)
-        if rng.random() < 0.3:  # an earlier depth that was wrong somewhere
-            paste = rng.uniform(0.5, 1.6)
-            x0, y0 = (int(rng.integers(0, side * 2 // 3)) for side in size)
-            wrong[y0 : y0 + size[1] // 3, x0 : x0 + size[0] // 3] *= np.float32(paste)
-        first_from_view = cam_from_world[0] @ invert_rigid(cam_from_world[view])
-        return warp_depth(wrong, certainty, intrinsics[view], intrinsics[0], first_from_view)
+
+def tracked_points(rng: np.random.Generator, rgb: UInt8Array, depth: Float32Array) -> Float32Array:
+    """Return depth at some corners of a view with a tracker's errors (`point_hint`), or none."""
+    height, width = depth.shape
+    if rng.random() > TRACKED:
+        return np.zeros((2, height // STRIDE, width // STRIDE), np.float32)
+    most = round(float(np.exp(rng.uniform(*np.log(NUM_POINTS)))))
+    gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    found = cv2.goodFeaturesToTrack(gray, 2 * most, CORNER_QUALITY, CORNER_GAP_PX)
+    corners = np.zeros((0, 2)) if found is None else found[:, 0].astype(np.float64)
+    corners = corners[rng.random(len(corners)) < 0.5][:most]
+    # A corner at a step belongs to either side of it.
+    column, row = np.rint(corners + rng.integers(-1, 2, corners.shape)).astype(np.int64).T
+    seen = depth[row.clip(0, height - 1), column.clip(0, width - 1)].astype(np.float64)
+    error = rng.normal(0, np.exp(rng.uniform(*np.log(POINT_ERROR))), len(seen))
+    is_outlier = rng.random(len(seen)) < rng.uniform(0, OUTLIERS)
+    error[is_outlier] += rng.normal(0, OUTLIER_ERROR, int(is_outlier.sum()))
+    return point_hint(corners, seen * np.exp(error), (height, width))
 
 
 def noisy_poses(

@@ -30,12 +30,15 @@ from torch.nn.functional import avg_pool2d
 from torch.nn.functional import interpolate
 from torch.nn.functional import softplus
 
-NUM_PLANES = 64
+NUM_PLANES = 32
+BEYOND = 1  # planes on either side of the best that belong to it
 NEAREST, FARTHEST = 0.25, 40.0  # depths of the first and the last plane, in the network's unit
 FINE_PLANES = 8
+FINE_BEYOND = 2
 FINE_REACH = 0.1  # of the fine planes about the coarse depth, in log depth
 PRIOR_REACH = 0.2  # in log depth, of what a view alone says
-HINT_REACH = 0.1  # in log depth, of what earlier depth says
+HINT_REACH = 0.1  # in log depth, of what tracked points say
+LEAST_WEIGHT = 1e-6
 NUM_CUES = 7
 
 
@@ -66,7 +69,7 @@ class PlaneSweep(nn.Module):
     Depth of a view by comparison with its sources: a coarse sweep of all depths, then a fine one.
 
     Collins 1996 (plane sweep); the volume is regularised as in semi-global matching, with learnt
-    penalties, and by a small 3-D network. A view alone (`prior`) and earlier depth (`hint`) are
+    penalties, and by a small 3-D network. A view alone (`prior`) and tracked points (`hint`) are
     cues, not answers.
 
     Parameters
@@ -117,7 +120,7 @@ class PlaneSweep(nn.Module):
         sources : `match2`, `match4` of S views each, (B, S, ...).
         cameras, source_cameras : (B, ...) and (B, S, ...).
         prior : (B, 1, H, W) log depth by the view alone.
-        hint : (B, 2, H / 4, W / 4) log depth by earlier views, and how sure that is, in [0, 1].
+        hint : (B, 2, H / 4, W / 4) log depth at tracked points, and how sure that is, in [0, 1].
         """
         motion = relative_pose(cameras.cam_from_world, source_cameras.cam_from_world)
         lenses = cameras.intrinsics, source_cameras.intrinsics
@@ -134,13 +137,11 @@ class PlaneSweep(nn.Module):
             motion,
             image_hw,
         )
-        similarity = coarse_similarity(features['match4'], sources['match4'], places)
-        score, evidence = (
-            x.unflatten(2, hw4) for x in self.coarse_fusion(similarity, places, trust)
-        )
+        cosine = coarse_similarity(features['match4'], sources['match4'], places)
+        score, evidence = (x.unflatten(2, hw4) for x in self.coarse_fusion(cosine, places, trust))
         known = parallax(places, trust).reshape(-1, NUM_PLANES, *hw4)
         logits, shift = self._regularize(features, score, evidence, known, prior, hint)
-        coarse, mass = best_depth(logits, planes)
+        coarse, mass = best_depth(logits, planes, BEYOND)
 
         centre = repeated(coarse, 2)
         offsets = torch.linspace(-FINE_REACH, FINE_REACH, FINE_PLANES, device=prior.device)
@@ -148,16 +149,16 @@ class PlaneSweep(nn.Module):
         places = project(
             fine_planes.flatten(2), grid_pixels(hw2, FINE_STRIDE, prior), *lenses, motion, image_hw
         )
-        similarity = fine_similarity(features['match2'], sources['match2'], places)
+        cosine = fine_similarity(features['match2'], sources['match2'], places)
         fine_score, fine_evidence = (
-            x.unflatten(2, hw2) for x in self.fine_fusion(similarity, places, trust)
+            x.unflatten(2, hw2) for x in self.fine_fusion(cosine, places, trust)
         )
         certainty = interpolate(torch.cat((mass, _at(evidence, logits)), 1), scale_factor=2.0)
         image = self.from2(features['skip2']).relu()
         x = self.fine_in(torch.cat((fine_score, fine_evidence, certainty, image), 1)).relu()
         x = x + self.fine_mid(x).relu()
         fine_logits = fine_score + self.fine_out(x).float()
-        fine, fine_mass = best_depth(fine_logits, fine_planes)
+        fine, fine_mass = best_depth(fine_logits, fine_planes, FINE_BEYOND)
         near, far = envelopes(fine)
         peak = fine_score.amax(1, keepdim=True)
         seen = fine_evidence.mean(1, keepdim=True)
@@ -185,17 +186,19 @@ class PlaneSweep(nn.Module):
         paths = semi_global(score, penalties[:, :1], penalties[:, 1:]) * self.log_temperature.exp()
         planes = plane_log_depths(prior)[None, :, None, None]
         prior = avg_pool2d(prior, COARSE_STRIDE)
-        matched, mass = best_depth(paths, plane_log_depths(prior))
+        matched, mass = best_depth(paths, plane_log_depths(prior), BEYOND)
         weight = mass * _at(evidence, paths) * _at(known, paths)
-        shift = alignment(matched - prior, weight)
+        at_points, sure = hint[:, :1], hint[:, 1:]
+        difference = weight * (matched - prior) + sure * (at_points - prior)
+        shift = alignment(difference / (weight + sure + LEAST_WEIGHT), weight + sure)
         alone = (-(planes - prior - shift).abs() / PRIOR_REACH).exp()
-        before = hint[:, 1:] * (-(planes - hint[:, :1]).abs() / HINT_REACH).exp()
+        tracked = sure * (-(planes - at_points).abs() / HINT_REACH).exp()
         volume = [
             (paths - paths.amax(1, keepdim=True)) / 8,
             score / 8,
             evidence,
             alone,
-            before,
+            tracked,
             known,
         ]
         context = self.to_volume(x)[:, :, None].expand(-1, -1, NUM_PLANES, -1, -1)

@@ -6,6 +6,7 @@ from moe3d_engine.model.sweep.branch import NUM_CUES
 import torch
 from torch import nn
 from torch import Tensor
+from torch.nn.functional import conv2d
 
 HIDDEN = 24
 MOST_CORRECTION = 0.15  # in log depth
@@ -71,7 +72,6 @@ class SweepExperts(nn.Module):
         alone = torch.cat((experts[:, :1], experts[:, 2 * half : 2 * half + 1]), dim=1)
         seen = torch.cat(
             (
-                feature.float(),
                 gate.log_softmax(1),
                 surfaces - alone,
                 alone[:, 1:] - alone[:, :1],
@@ -81,7 +81,7 @@ class SweepExperts(nn.Module):
             ),
             dim=1,
         )
-        x = self.look(seen).relu()
+        x = self._look(feature, seen).relu()
         x = x + self.think(x).relu()
         said = self.say(x).float()
         has = has_sources[:, None, None, None]
@@ -98,3 +98,10 @@ class SweepExperts(nn.Module):
         )
         choice = gate[:, :half], swept_gate[:, :1], gate[:, half:], swept_gate[:, 1:]
         return torch.cat(joined, dim=1), torch.cat(choice, dim=1)
+
+    def _look(self, feature: Tensor, seen: Tensor) -> Tensor:
+        """Return `look` of both inputs side by side; in two sums, so that neither is copied."""
+        weight, bias = self.look.weight, self.look.bias
+        split = feature.shape[1]
+        of_feature = conv2d(feature, weight[:, :split], bias, padding=1)
+        return of_feature + conv2d(seen, weight[:, split:], padding=1)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from torch.nn.functional import pad
+from torch.nn.functional import pixel_shuffle
 
-NEAR_BEYOND = 2  # depths on either side of the best that are averaged
 ENVELOPE_SHARPNESS = 20.0  # per unit of log depth
 ENVELOPE_CENTRE = 1.2  # log depth about which exponents are taken, so that float32 holds them
 BLUR = (1 / 64, 6 / 64, 15 / 64, 20 / 64, 15 / 64, 6 / 64, 1 / 64)
 
 
-def best_depth(logits: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
+def best_depth(logits: Tensor, planes: Tensor, beyond: int) -> tuple[Tensor, Tensor]:
     """
     Return the log depth of the highest peak and the probability around it, (B, 1, h, w) each.
 
@@ -24,12 +24,13 @@ def best_depth(logits: Tensor, planes: Tensor) -> tuple[Tensor, Tensor]:
     ----------
     logits : (B, D, h, w).
     planes : log depths, (D,), or (B, D, h, w).
+    beyond : depths on either side of the best that are averaged.
     """
     probability = logits.softmax(1)
     padded = pad(probability, (0, 0, 0, 0, 1, 1))
     around = padded[:, :-2] + probability + padded[:, 2:]
     index = torch.arange(logits.shape[1], device=logits.device)[None, :, None, None]
-    near_peak = ((index - around.argmax(1, keepdim=True)).abs() <= NEAR_BEYOND).float()
+    near_peak = ((index - around.argmax(1, keepdim=True)).abs() <= beyond).float()
     near_peak = near_peak * probability
     if planes.ndim == 1:
         planes = planes[None, :, None, None]
@@ -65,9 +66,13 @@ def doubled(x: Tensor) -> Tensor:
     """
     Return a map of twice the size, linear between cells, whose cell i becomes pixel 2 i + 1.
 
-    So do the maps of the stem lie on each other (`geometry.grid_pixels`).
+    So do the maps of the stem lie on each other (`geometry.grid_pixels`). A resize would do as
+    well, but an engine may compute that in 16 bits: too little for depth.
     """
-    return avg_pool2d(pad(repeated(x, 2), (1, 0, 1, 0), mode='replicate'), 2, stride=1)
+    beside = pad(x, (1, 0, 1, 0), mode='replicate')
+    corner, above, left = beside[..., :-1, :-1], beside[..., :-1, 1:], beside[..., 1:, :-1]
+    quarters = (corner + above + left + x) / 4, (above + x) / 2, (left + x) / 2, x
+    return pixel_shuffle(torch.stack(quarters, dim=2).flatten(1, 2), 2)
 
 
 def enlarged(x: Tensor, factor: int) -> Tensor:
@@ -78,11 +83,6 @@ def enlarged(x: Tensor, factor: int) -> Tensor:
 
 
 def repeated(x: Tensor, factor: int) -> Tensor:
-    """
-    Return a map of `factor` times the size, each cell repeated.
-
-    This and what is made of it do as `interpolate` does, which an engine may compute in 16 bits:
-    too little for depth.
-    """
-    wide = x[:, :, :, None, :, None].expand(-1, -1, -1, factor, -1, factor)
-    return wide.flatten(4, 5).flatten(2, 3)
+    """Return a map of `factor` times the size, each cell repeated; never in 16 bits, as above."""
+    wide = x[:, :, None].expand(-1, -1, factor * factor, -1, -1)
+    return pixel_shuffle(wide.flatten(1, 2), factor)

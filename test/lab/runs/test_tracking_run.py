@@ -20,12 +20,12 @@ from moe3d_engine.lab.reports.facts import FACTS
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.tracking_run import TrackingJudge
 from moe3d_engine.lab.runs.tracking_run import TrackingOptions
-from moe3d_engine.mapping.sightings import SparsePoints
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.tracking.stream import TrackedView
 from moe3d_engine.tracking.types import TrackedPose
 from moe3d_engine.tracking.types import TrackingStatus
 from moe3d_engine.types import Scale
+from moe3d_engine.types import SparsePoints
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 
