@@ -10,10 +10,12 @@ import yaml
 
 pytest.importorskip('rclpy', reason='needs ROS or its wheels')
 
+from moe3d_engine.assets import find_weights
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.session import SessionConfig
+from moe3d_engine.window import check_fits
 from moe3d_ros.settings.cloud import CloudForm
 from moe3d_ros.settings.parameters import declare_parameters
 from moe3d_ros.settings.parameters import node_config
@@ -61,6 +63,7 @@ def test_example_of_a_rig_makes_sense() -> None:
     assert config.rig.cameras == ('front', 'left', 'right')
     assert config.camera == 'front'
     assert config.rig.extrinsics == 'tf'
+    check_fits(config.session.window, find_weights('moe3d-small').spec)
 
 
 def test_defaults_are_those_of_the_engine() -> None:
