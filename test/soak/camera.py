@@ -1,7 +1,10 @@
 """
-A camera for the soak: 30 images a second with their camera_info, one in a second of them spoilt.
+Cameras for the soak: images with their camera_info, one in a second of each camera's spoilt.
 
-It ends at SIGTERM and says how many it has sent. Run by the tests of this folder.
+    camera.py RATE_HZ NAME...
+
+All images of a moment have one stamp. It ends at SIGTERM and says how many it has sent. Run by
+the tests of this folder.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo
 from sensor_msgs.msg import Image
 
-RATE_HZ = 30
 HW = (480, 640)
 FOCAL = 500.0
 
@@ -46,27 +48,36 @@ def make_image(picture: np.ndarray, number: int) -> Image:
 
 def main() -> int:
     """Publish until SIGTERM; print how many images were sent."""
+    rate_hz, names = int(sys.argv[1]), sys.argv[2:]
     done = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: done.set())
     rclpy.init(signal_handler_options=rclpy.signals.SignalHandlerOptions.NO)
     node = rclpy.create_node('camera')
-    images = node.create_publisher(Image, '/camera/image_raw', QoSProfile(depth=10))
-    infos = node.create_publisher(CameraInfo, '/camera/camera_info', QoSProfile(depth=10))
+    cameras = [
+        (
+            node.create_publisher(Image, f'/{name}/image_raw', QoSProfile(depth=10)),
+            node.create_publisher(CameraInfo, f'/{name}/camera_info', QoSProfile(depth=10)),
+        )
+        for name in names
+    ]
     rng, info = Random(0), make_info()
     noise = np.random.default_rng(0).integers(0, 256, (HW[0] // 8, HW[1] // 8, 3), np.uint8)
     picture = noise.repeat(8, axis=0).repeat(8, axis=1)
     number, start_s = 0, time.monotonic()
     due_s = start_s
     while not done.wait(max(0.0, due_s - time.monotonic())):
-        due_s = max(due_s + 1 / RATE_HZ, time.monotonic())  # a camera does not catch up
-        image = make_image(picture, number)
-        if number % RATE_HZ == RATE_HZ - 1:
-            spoil_image(rng, image)
-        image.header.stamp = info.header.stamp = node.get_clock().now().to_msg()
-        infos.publish(info)
-        images.publish(image)
+        due_s = max(due_s + 1 / rate_hz, time.monotonic())  # a camera does not catch up
+        info.header.stamp = node.get_clock().now().to_msg()
+        for images, infos in cameras:
+            image = make_image(picture, number)
+            if number % rate_hz == rate_hz - 1:
+                spoil_image(rng, image)
+            image.header.stamp = info.header.stamp
+            infos.publish(info)
+            images.publish(image)
         number += 1
-    print(json.dumps({'sent': number, 'seconds': time.monotonic() - start_s}))
+    sent = number * len(cameras)
+    print(json.dumps({'sent': sent, 'seconds': time.monotonic() - start_s}))
     node.destroy_node()
     rclpy.shutdown()
     return 0

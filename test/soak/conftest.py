@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
 import json
 import os
@@ -60,7 +61,7 @@ class Process:
 class Listener:
     """Takes depth, odometry and diagnostics, and looks at every value."""
 
-    def __init__(self) -> None:
+    def __init__(self, camera: str) -> None:
         self.context = rclpy.Context()
         self.context.init()
         self.node = rclpy.create_node('listener', context=self.context)
@@ -70,7 +71,7 @@ class Listener:
         self.num_poses = 0
         self.num_impossible = 0  # depth messages that hold what REP 117 does not know
         self.diagnostics: dict[str, str] = {}
-        topic = '/moe3d/camera/depth/image_rect'
+        topic = f'/moe3d/{camera}/depth/image_rect'
         self.node.create_subscription(Image, topic, self._take_depth, 10)
         self.node.create_subscription(Odometry, '/moe3d/odometry', self._take_pose, 100)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self._take_diagnostics, 10)
@@ -111,20 +112,21 @@ class Listener:
 class Soak:
     """What the tests of a soak share."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.listener = Listener()
+    def __init__(self, folder: Path, cameras: Sequence[str] = ('camera',)) -> None:
+        self.folder, self._cameras = folder, cameras
+        self.listener = Listener(cameras[0])
         self.minutes = float(os.environ.get('MOE3D_SOAK_MINUTES', '10'))
 
     @contextmanager
-    def node(self) -> Iterator[Process]:
+    def node(self, *arguments: str) -> Iterator[Process]:
         """Start the node; it does not outlive the block."""
-        yield from self._running(own_module('moe3d_ros.cli', 'run'), 'node')
+        yield from self._running(own_module('moe3d_ros.cli', 'run', *arguments), 'node')
 
     @contextmanager
-    def camera(self) -> Iterator[Process]:
-        """Start the camera; it does not outlive the block."""
-        yield from self._running([sys.executable, str(CAMERA)], 'camera')
+    def camera(self, rate_hz: int = 30) -> Iterator[Process]:
+        """Start the cameras; they do not outlive the block."""
+        command = [sys.executable, str(CAMERA), str(rate_hz), *self._cameras]
+        yield from self._running(command, 'camera')
 
     def _running(self, command: list[str], name: str) -> Iterator[Process]:
         process = Process(command, self.folder / f'{name}.log')
@@ -144,6 +146,15 @@ def soak(tmp_path: Path) -> Iterator[Soak]:
     """Return processes of their own domain, and a listener."""
     use_shipped_profile()
     made = Soak(tmp_path)
+    yield made
+    made.listener.close()
+
+
+@pytest.fixture
+def rig_soak(tmp_path: Path) -> Iterator[Soak]:
+    """Return the same for the three cameras of the example of a rig."""
+    use_shipped_profile()
+    made = Soak(tmp_path, ('front', 'left', 'right'))
     yield made
     made.listener.close()
 
