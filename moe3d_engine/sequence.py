@@ -22,6 +22,9 @@ from moe3d_engine.joint_poses import are_few
 from moe3d_engine.joint_poses import BY_NETWORK
 from moe3d_engine.joint_poses import with_joint_poses
 from moe3d_engine.session import Session
+from moe3d_engine.tracked_sequence import is_stream
+from moe3d_engine.tracked_sequence import reconstruct_stream
+from moe3d_engine.tracked_sequence import say_what_is_placed
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
@@ -43,12 +46,14 @@ class SequenceResult:
     depth_raw : (V, H, W) float32 before rejection; NaN where the network saw nothing (cropped).
     depth : (V, H, W) float32; NaN = rejected, unknown or cropped, +Inf = beyond range.
     boundary_confidence : (V, H, W) float32 in [0, 1]; 0 where `depth` is NaN.
-    cam_from_world : (V, 4, 4) float64; the world is the first image's camera frame.
+    cam_from_world : (V, 4, 4) float64; the world is the first image's camera frame. NaN where
+        nobody knows the pose; then the image is not in the cloud.
     intrinsics : (V, 3, 3) float64 in pixels of the images.
     points_world : (N, 3) float32, the cloud at the network's resolution.
     colors : (N, 3) uint8, RGB.
     scale : unit of depths, translations and points.
-    pose_sources : of each view, `matches` between the images or the `network`.
+    pose_sources : of each view, `matches` between the images, `tracking` of a stream, the
+        `network`, or `none`.
     """
 
     depth_raw: Float32Array
@@ -107,8 +112,9 @@ def reconstruct_sequence(
     max_views : most views in a window. More images are reconstructed in several windows that
         share the first view, so that all poses are in its frame. Up to 8 images are then placed by
         matches between all of them (`joint_poses`), and a network that sweeps compares them once
-        more from there (`joint_depth`). Of more, the network gives the poses, poor ones where an
-        image sees nothing of what the first one sees.
+        more from there (`joint_depth`). More are tracked, if the session tracks and they are of
+        one calibrated camera in the order of their stamps (`tracked_sequence`); else the network
+        gives the poses, poor ones where an image sees nothing of what the first one sees.
     on_progress : called after each window with the number of views it added.
 
     Returns
@@ -123,37 +129,54 @@ def reconstruct_sequence(
     if not views:
         raise ShapeError('A reconstruction needs at least 1 view; got none.')
     check_same_size(views)
+    results, sources = _placed(session, views, max_views, on_progress)
     maps: list[SourceMaps] = []
     poses, intrinsics, clouds = [], [], []
-    found = _counted(reconstruct_windows(session, views, max_views), on_progress)
-    results: Iterable[Reconstruction] = found
-    sources: tuple[str, ...] = (BY_NETWORK,) * len(views)
-    if are_few(len(views)):
-        results, sources, placed = with_joint_poses(list(found))
-        if session.engine.spec.sweeps:
-            results = compared(session, placed, results, max_views)
-    elif len(views) > 1:
-        logger.warning(
-            "%d images are too many to match them all: their poses are the network's.", len(views)
-        )
     for result in results:
         for slot, index in enumerate(result.published):
             source_maps, source_intrinsics = _on_source(result, slot)
             maps.append(source_maps)
             intrinsics.append(source_intrinsics)
             poses.append(result.cam_from_world[index])
-        clouds.append(fuse_cloud(result))
+        if np.isfinite(result.cam_from_world).all():
+            clouds.append(fuse_cloud(result))
     return SequenceResult(
         depth_raw=np.stack([m.depth_raw for m in maps]),
         depth=np.stack([m.depth for m in maps]),
         boundary_confidence=np.stack([m.boundary_confidence for m in maps]),
         cam_from_world=np.stack(poses),
         intrinsics=np.stack(intrinsics),
-        points_world=np.concatenate([points for points, _ in clouds]),
-        colors=np.concatenate([colors for _, colors in clouds]),
+        points_world=np.concatenate([np.zeros((0, 3), np.float32), *(p for p, _ in clouds)]),
+        colors=np.concatenate([np.zeros((0, 3), np.uint8), *(c for _, c in clouds)]),
         scale=result.scale,
-        pose_sources=sources,
+        pose_sources=tuple(sources),
     )
+
+
+def _placed(
+    session: Session,
+    views: Sequence[View],
+    max_views: int,
+    on_progress: Callable[[int], object],
+) -> tuple[Iterable[Reconstruction], Sequence[str]]:
+    """Return reconstructions that publish each view once, and the source of each view's pose."""
+    if are_few(len(views)):
+        windows = list(_counted(reconstruct_windows(session, views, max_views), on_progress))
+        windows, sources, placed = with_joint_poses(windows)
+        if session.engine.spec.sweeps:
+            return compared(session, placed, windows, max_views), sources
+        return windows, sources
+    if len(views) > 1 and session.tracking is not None and is_stream(views):
+        stream = list(reconstruct_stream(session, views, on_progress))
+        by = [source for _, source in stream]
+        say_what_is_placed(by)
+        return [result for result, _ in stream], by
+    if len(views) > 1:
+        logger.warning(
+            "%d images are too many to match them all: their poses are the network's.", len(views)
+        )
+    found = reconstruct_windows(session, views, max_views)
+    return _counted(found, on_progress), (BY_NETWORK,) * len(views)
 
 
 def _counted(

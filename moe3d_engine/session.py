@@ -261,7 +261,7 @@ class Session:
             unit = self._unit.unit(views, decoded, raw.depth)
             raw = _of_published(raw, len(published))
             fitted = [self._features.fitted(views[index]) for index in published]
-            scale = self._scale_of([views[i] for i in published], fitted, raw.depth, unit)
+            scale = self._scale_of(views, published, fitted, raw.depth, unit)
             depth_raw = raw.depth * np.float32(scale.factor)
             depth, confidence = publish_depth(
                 depth_raw, raw, config.thresholds, metric=scale.metric, seen=_seen(fitted)
@@ -280,14 +280,17 @@ class Session:
 
     def _scale_of(
         self,
-        views: Sequence[View],
+        window: Sequence[View],
+        published: Sequence[int],
         fitted: Sequence[FittedView],
         depth: Float32Array,
         unit: float,
     ) -> Scale:
         """Return the published unit per unit of the network: by tracked points, where some are."""
         tracking = self.tracking
-        if tracking is None or views[0].pose is None:
+        views = [window[index] for index in published]
+        is_tracked = tracking is not None and any(tracking.follows(view) for view in window)
+        if tracking is None or not is_tracked or views[0].pose is None:
             metric = self.engine.spec.metric
             return self._config.scale.scale(metric_weights=metric, unit=unit)
         # Of a rig one camera is tracked; its points give the unit of all views of the window.

@@ -78,7 +78,7 @@ def execute(args: argparse.Namespace) -> int:
     keep_all = Thresholds(min_agreement=0.0, min_confidence=0.0)
     thresholds = keep_all if args.no_rejection else Thresholds()
     engine = Engine(open_backend(args.backend, args.weights))
-    session = Session(engine, SessionConfig(thresholds=thresholds, poses='network'))
+    session = Session(engine, SessionConfig(thresholds=thresholds))
     max_views = args.max_views or engine.spec.max_views
     try:
         with tqdm(total=len(views), unit='view', disable=None) as progress:
@@ -98,7 +98,9 @@ def execute(args: argparse.Namespace) -> int:
         'kept_share': round(np.count_nonzero(np.isfinite(result.depth)) / seen.sum(), 4),
         'points': len(result.points_world),
         'posed_by_matches': result.pose_sources.count('matches'),
+        'posed_by_tracking': result.pose_sources.count('tracking'),
         'posed_by_network': [i for i, by in enumerate(result.pose_sources) if by == 'network'],
+        'not_placed': [i for i, by in enumerate(result.pose_sources) if by == 'none'],
     }
     print_summary(summary, args.json)
     return 0

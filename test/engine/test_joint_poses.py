@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-import logging
 from typing import Any
 
+from board_and_wall import blobs
+from board_and_wall import FAR_M
+from board_and_wall import INTRINSICS
+from board_and_wall import NEAR_M
+from board_and_wall import STEP_M
+from board_and_wall import view_from
 import cv2
 from moe3d_engine.joint_depth import nearest
 from moe3d_engine.network import Engine
@@ -16,42 +21,11 @@ from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import RawOutputs
-from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 from moe3d_engine.types import WindowCameras
 import numpy as np
 import pytest
-
-FOCAL_PX, STEP_M, NEAR_M, FAR_M = 300.0, 0.1, 1.8, 3.0
-SIDE = (280, 420)
-INTRINSICS = np.array([[FOCAL_PX, 0.0, 209.5], [0.0, FOCAL_PX, 139.5], [0.0, 0.0, 1.0]])
-
-
-def view_from(index: int) -> View:
-    """Return a near board before a far wall, seen from so many steps to the right."""
-    image = np.empty((*SIDE, 3), np.uint8)
-    u = np.arange(SIDE[1]) + np.zeros((SIDE[0], 1))
-    for depth_m, seed in ((FAR_M, 1), (NEAR_M, 2)):
-        shift = FOCAL_PX * STEP_M * index / depth_m
-        layer = shifted(blobs(seed), shift)
-        layer[..., 0] = round(255 * (depth_m - 1.0) / 4.0)  # what the fake network reads
-        seen = depth_m == FAR_M or (abs(u + shift - 230.0) < 90.0)
-        image = np.where(np.broadcast_to(seen, SIDE)[..., None], layer, image)
-    return View(image, INTRINSICS)
-
-
-def blobs(seed: int) -> UInt8Array:
-    """Return a texture of bright colours (280, 520, 3)."""
-    noise = np.random.default_rng(seed).integers(140, 256, (40, 75, 3), np.uint8)
-    large = cv2.resize(noise, (520, 280), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(np.clip(large, 140, 255), np.uint8)
-
-
-def shifted(texture: UInt8Array, shift_px: float) -> UInt8Array:
-    """Return what is seen of a texture from a step to the right."""
-    motion = np.array([[1.0, 0.0, -shift_px], [0.0, 1.0, 0.0]])
-    return np.asarray(cv2.warpAffine(texture, motion, SIDE[::-1]), np.uint8)
 
 
 def wrong_network(backend_class: type[Any]) -> type[Any]:
@@ -117,18 +91,6 @@ def test_images_that_share_nothing_keep_the_networks_poses_and_the_log_says_so(
 
     assert result.pose_sources == ('network', 'network')
     assert "all poses are the network's" in caplog.text
-
-
-def test_too_many_images_keep_the_networks_poses_and_the_log_says_so(
-    fake_backend: type[Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    views = [View(np.full((28, 42, 3), 200, np.uint8), INTRINSICS) for _ in range(9)]
-
-    with caplog.at_level(logging.WARNING):
-        result = reconstruct_sequence(Session(Engine(fake_backend())), views, 4)
-
-    assert result.pose_sources == ('network',) * 9
-    assert '9 images are too many' in caplog.text
 
 
 class Comparing:
