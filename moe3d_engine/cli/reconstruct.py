@@ -14,7 +14,7 @@ from moe3d_engine.cli.output import written_whole
 from moe3d_engine.errors import ConfigError
 
 if TYPE_CHECKING:
-    from moe3d_engine.sequence import SequenceResult
+    from moe3d_engine.sequences.sequence import SequenceResult
     from moe3d_engine.types import Float64Array
     from moe3d_engine.types import View
 
@@ -69,7 +69,7 @@ def execute(args: argparse.Namespace) -> int:
     from moe3d_engine.backends.open import open_backend
     from moe3d_engine.network import Engine
     from moe3d_engine.policy import Thresholds
-    from moe3d_engine.sequence import reconstruct_sequence
+    from moe3d_engine.sequences.sequence import reconstruct_sequence
     from moe3d_engine.session import Session
     from moe3d_engine.session import SessionConfig
     import numpy as np

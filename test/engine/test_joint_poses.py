@@ -13,9 +13,9 @@ from board_and_wall import NEAR_M
 from board_and_wall import STEP_M
 from board_and_wall import view_from
 import cv2
-from moe3d_engine.joint_depth import nearest
 from moe3d_engine.network import Engine
-from moe3d_engine.sequence import reconstruct_sequence
+from moe3d_engine.sequences.joint_depth import nearest
+from moe3d_engine.sequences.sequence import reconstruct_sequence
 from moe3d_engine.session import Session
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float32Array

@@ -7,8 +7,8 @@ from typing import Any
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.network import Engine
-from moe3d_engine.sequence import plan_windows
-from moe3d_engine.sequence import reconstruct_sequence
+from moe3d_engine.sequences.sequence import plan_windows
+from moe3d_engine.sequences.sequence import reconstruct_sequence
 from moe3d_engine.session import Session
 from moe3d_engine.types import View
 import numpy as np

@@ -10,9 +10,9 @@ from board_and_wall import INTRINSICS
 from board_and_wall import STEP_M
 from board_and_wall import view_from
 from moe3d_engine.network import Engine
-from moe3d_engine.sequence import reconstruct_sequence
+from moe3d_engine.sequences.sequence import reconstruct_sequence
+from moe3d_engine.sequences.tracked_sequence import is_stream
 from moe3d_engine.session import Session
-from moe3d_engine.tracked_sequence import is_stream
 from moe3d_engine.types import View
 import numpy as np
 import pytest

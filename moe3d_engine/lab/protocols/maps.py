@@ -14,7 +14,7 @@ from moe3d_engine.geometry.fit import fit_geometry
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.lab.datasets.sequences.scenes import SceneImage
-from moe3d_engine.sequence import reconstruct_windows
+from moe3d_engine.sequences.sequence import reconstruct_windows
 from moe3d_engine.session import Session
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array

@@ -8,12 +8,12 @@ from dataclasses import field
 import time
 
 from moe3d_engine.geometry.cameras import invert_rigid
-from moe3d_engine.joint_poses import BY_MATCHES
-from moe3d_engine.joint_poses import with_joint_poses
 from moe3d_engine.lab.metrics.poses import relative_pose_auc
 from moe3d_engine.lab.metrics.poses import relative_pose_errors
 from moe3d_engine.lab.view_set import ViewSet
-from moe3d_engine.sequence import reconstruct_windows
+from moe3d_engine.sequences.joint_poses import BY_MATCHES
+from moe3d_engine.sequences.joint_poses import with_joint_poses
+from moe3d_engine.sequences.sequence import reconstruct_windows
 from moe3d_engine.session import Session
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction

@@ -1,0 +1,1 @@
+"""Many images at once: in any order, or a stream."""
