@@ -17,14 +17,18 @@ MIN_SHARED = 20  # triangulated points, to bring the network's depth to the unit
 
 
 def depth_at(result: ViewResult, sighting: Sighting) -> Float64Array:
-    """Return the published depth (N,) at the corners of a sighting; NaN = unknown or rejected."""
+    """
+    Return the network's depth (N,) at the corners of a sighting; NaN = it does not see them.
+
+    Before rejection: what mappers are shown decides nothing about where the camera is.
+    """
     fitted_from_source = result.intrinsics @ np.linalg.inv(_source_intrinsics(sighting))
     pixels = np.c_[sighting.source_pixels(), np.ones(len(sighting.corners.pixels))]
     place = np.rint(pixels @ fitted_from_source.T).astype(np.int64)
-    height, width = result.depth.shape
+    height, width = result.depth_raw.shape
     u, v = place[:, 0], place[:, 1]
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    depth = result.depth[np.clip(v, 0, height - 1), np.clip(u, 0, width - 1)].astype(np.float64)
+    depth = result.depth_raw[v.clip(0, height - 1), u.clip(0, width - 1)].astype(np.float64)
     return np.where(inside & np.isfinite(depth) & (depth > 0), depth, np.nan)
 
 

@@ -30,7 +30,6 @@ LARGEST_FACTOR = 8.0
 LARGEST_SHIFT = 2.0  # of log(confidence - 1)
 STEPS = 49  # of the factor, between 1 / LARGEST_FACTOR and LARGEST_FACTOR
 SEEDS = 4  # windows of a set that a sweep is calibrated on
-MARGIN = 0.5  # of log(confidence - 1); without it recorded walks had an ECE of .08 and .18
 STRIDE = 3  # of the pixels that are looked at, in rows and columns
 
 
@@ -67,8 +66,7 @@ def calibrate_sweep(network: Moe3dNet, sets: ViewSets, far_m: float) -> Moe3dNet
     Return the network whose sweep is as sure as it is right; a view alone stays as it is.
 
     As `calibrate` does, by one number for all scales of the sweep's experts, on windows such as
-    it was trained on: with the images of poor cameras, wrong poses and sources that fail. Of that
-    MARGIN is taken away, since what a robot sees is harder than what is drawn.
+    it was trained on: with the images of poor cameras, wrong poses and sources that fail.
 
     Parameters
     ----------
@@ -93,7 +91,7 @@ def calibrate_sweep(network: Moe3dNet, sets: ViewSets, far_m: float) -> Moe3dNet
     calibrated.load_state_dict(network.state_dict())
     assert calibrated.sweep is not None
     best = float(shifts[int(torch.tensor(losses).argmin())])
-    calibrated.sweep.experts.shift_certainty(best - MARGIN)
+    calibrated.sweep.experts.shift_certainty(best)
     return calibrated.eval()
 
 
