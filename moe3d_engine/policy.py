@@ -40,7 +40,7 @@ class Thresholds:
     depth_min_m: float = 0.0
     depth_max_m: float = math.inf
     min_agreement: float = 0.5
-    min_confidence: float = 0.3
+    min_confidence: float = 0.25
 
     def __post_init__(self) -> None:
         """Check the values once."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -80,8 +78,8 @@ class BagRunOptions:
     backend, threads : of the network; None = the runtime chooses the threads.
     image_topic, camera_info_topic, depth_topic, pose_topic : of the bag.
     frames : the first so many only; None = all.
-    stamps_ns : the images of these stamps only, as a node sees a bag that drops the others; None
-        = all.
+    stamps_ns : the network gets the images of these stamps only, as in a node that is too busy for
+        the others and only tracks them; None = all.
     session : window, thresholds and the source of metres.
     baselines : whether the classic filters are judged beside.
     all_metrics : see WindowTruth.
@@ -164,8 +162,11 @@ def evaluate_bag(
         engine = Engine(open_backend(options.backend, options.weights, threads=options.threads))
         judge = _BagJudge(engine, topics, options, compressed=images.type == COMPRESSED_IMAGE)
         with closing(engine):
-            for frame in islice(_wanted(read_frames(bag, topics), options), expected):
-                on_frame(judge.add(frame))
+            for frame in islice(read_frames(bag, topics), options.frames):
+                if options.stamps_ns is None or frame.stamp_ns in options.stamps_ns:
+                    on_frame(judge.add(frame))
+                else:
+                    judge.track(frame)
     judge.add_missing(expected, bag.damage.messages(topics.camera.image))
     notes = judge.notes()
     for note in notes:
@@ -183,13 +184,6 @@ def evaluate_bag(
 def _counts(options: BagRunOptions, in_bag: int) -> tuple[int | None, ...]:
     """Return what limits the number of images."""
     return in_bag, options.frames, None if options.stamps_ns is None else len(options.stamps_ns)
-
-
-def _wanted(frames: Iterable[BagFrame], options: BagRunOptions) -> Iterator[BagFrame]:
-    """Yield the frames that were asked for."""
-    for frame in frames:
-        if options.stamps_ns is None or frame.stamp_ns in options.stamps_ns:
-            yield frame
 
 
 class _BagJudge:
@@ -247,6 +241,12 @@ class _BagJudge:
         picture = frame_picture(key, result, truth, methods[PUBLISHED])
         self._shown.add(picture, result.intrinsics[0])
         return FrameOutcome(result, truth, pose)
+
+    def track(self, frame: BagFrame) -> None:
+        """Track an image for which the network has no time; what is wrong with it is its loss."""
+        tracking = self._session.tracking
+        if tracking is not None and frame.info is not None:
+            tracking.track_frame(self._camera, frame.image, frame.info)
 
     def _reconstruct(self, frame: BagFrame) -> Reconstruction | Drop:
         """Track an image, then reconstruct the window that it completes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from dataclasses import replace
 from pathlib import Path
 
 from moe3d_engine.bags.reader import CameraTopics
@@ -59,10 +58,10 @@ def evaluate(
     """
     Evaluate the bag offline as `moe3d evaluate --bag` does, on the images that were published.
 
-    An image that the node dropped was never in a window, so the published stamps determine all
-    windows, and the recorded depth must come out again: `rerun_agreement` is the share of pixels
-    that do. The unit of depth is that of tracking, which has seen more images than these, so it
-    is taken from the recorded depth: one factor a frame.
+    An image that the node dropped was tracked but never in a window, so the published stamps
+    determine all windows, and the recorded depth must nearly come out again: `rerun_agreement` is
+    the share of pixels that do. Not all, since the node refines its map in a thread of its own.
+    The unit of depth is taken from the recorded depth: one factor a frame.
 
     Raises
     ------
@@ -114,7 +113,7 @@ def _options(
         camera_info_topic=camera.camera_info,
         depth_topic=camera.depth,
         stamps_ns=frozenset(frame.stamp_ns for frame in frames),
-        session=replace(config.session, poses='network'),
+        session=config.session,
         baselines=False,
     )
 
