@@ -15,6 +15,7 @@ from moe3d_engine.errors import BackendError
 from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.cameras import pose_encoding_from_cameras
+from moe3d_engine.geometry.point_hint import HINT_STRIDE
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import UInt8Array
@@ -24,7 +25,6 @@ from numpy.typing import NDArray
 
 Feature = TypeVar('Feature')
 LEAST_COMPARED = 2  # views that the graph `reconstruct` of a sweeping network takes
-HINT_STRIDE = 4  # pixels of the input per cell of a hint
 _CAMERA_SHAPES = {'intrinsics': (3, 3), 'cam_from_world': (4, 4), 'trust': ()}
 CAMERA_INPUTS = (*_CAMERA_SHAPES, 'hint')  # of the graph `reconstruct` of a sweeping network
 

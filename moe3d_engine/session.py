@@ -38,7 +38,6 @@ from moe3d_engine.tracking.point_unit import PointUnit
 from moe3d_engine.tracking.stream import POSE_SOURCES
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.types import Float32Array
-from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import Scale
 from moe3d_engine.types import View
@@ -259,7 +258,7 @@ class Session:
         raw = self.engine.run(views, decoded, self._features, timings_ms, cameras)
         with timed(timings_ms, 'postprocess'):
             unit = self._unit.unit(views, decoded, raw.depth)
-            raw = _of_published(raw, len(published))
+            raw = raw.of(slice(len(published)))
             fitted = [self._features.fitted(views[index]) for index in published]
             scale = self._scale_of(views, published, fitted, raw.depth, unit)
             depth_raw = raw.depth * np.float32(scale.factor)
@@ -327,17 +326,6 @@ class Session:
             text = f'Stamps went back by {back_s:.1f} s: the window begins anew.'
             self.restart(RestartReason.TIME_JUMPED, text)
         return stale or ''
-
-
-def _of_published(raw: RawOutputs, count: int) -> RawOutputs:
-    """Return the outputs of the first `count` decoded views; poses are of all views."""
-    return RawOutputs(
-        raw.depth[:count],
-        raw.boundary_confidence[:count],
-        raw.agreement[:count],
-        raw.pose_encoding,
-        raw.depth_confidence[:count],
-    )
 
 
 def _seen(fitted: Sequence[FittedView]) -> NDArray[np.bool_] | None:

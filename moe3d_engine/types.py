@@ -176,6 +176,16 @@ class RawOutputs(NamedTuple):
     pose_encoding: Float32Array  # (V, 9): translation, quaternion xyzw, fov_h, fov_w in rad
     depth_confidence: Float32Array  # (P, H, W), VGGT's, above 1 and no probability
 
+    def of(self, published: slice) -> RawOutputs:
+        """Return the outputs of some published views; poses are of all views."""
+        return RawOutputs(
+            self.depth[published],
+            self.boundary_confidence[published],
+            self.agreement[published],
+            self.pose_encoding,
+            self.depth_confidence[published],
+        )
+
 
 class ViewResult(NamedTuple):
     """What is published of one view; arrays are those of its Reconstruction."""

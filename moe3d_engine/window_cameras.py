@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.point_hint import HINT_STRIDE
 from moe3d_engine.geometry.point_hint import point_hint
-from moe3d_engine.geometry.point_hint import STRIDE
+from moe3d_engine.geometry.points import move_pixels
 from moe3d_engine.geometry.rigid import rotation_angle
 from moe3d_engine.rig.poses import RIG
 from moe3d_engine.tracking.stream import StreamTracker
@@ -165,15 +166,14 @@ class KnownCameras:
     def _hint(self, views: Sequence[View]) -> Float32Array | None:
         """Return what known points say of views, (P, 2, H / 4, W / 4); None where none are."""
         rows, columns = self._input_hw
-        hint = np.zeros((len(views), 2, rows // STRIDE, columns // STRIDE), np.float32)
+        hint = np.zeros((len(views), 2, rows // HINT_STRIDE, columns // HINT_STRIDE), np.float32)
         for index, view in enumerate(views):
             points = view.points
             if self._tracking is not None and self._tracking.follows(view):
                 points = self._tracking.sparse_points(view.stamp_ns)
             if points is not None:
-                pixels = np.c_[points.pixels, np.ones(len(points.pixels))]
-                fitted = (pixels @ self._fitted_from_source(view).T)[:, :2]
-                hint[index] = point_hint(fitted, points.depth, self._input_hw)
+                pixels = move_pixels(points.pixels, self._fitted_from_source(view))
+                hint[index] = point_hint(pixels, points.depth, self._input_hw)
         return hint if hint.any() else None
 
     def _fitted_from_source(self, view: View) -> Float64Array:

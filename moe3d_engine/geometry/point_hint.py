@@ -6,7 +6,7 @@ from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 import numpy as np
 
-STRIDE = 4  # of the hint's cells, in pixels
+HINT_STRIDE = 4  # pixels of the network's input per cell of a hint
 BESIDE = 0.5  # certainty of the cells beside a point's own
 _NEIGHBOURS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
@@ -27,9 +27,9 @@ def point_hint(
     depth : (N,) along optical z; what is not finite and positive is left out.
     image_hw : of the network's input.
     """
-    rows, columns = (side // STRIDE for side in image_hw)
+    rows, columns = (side // HINT_STRIDE for side in image_hw)
     usable = np.isfinite(depth) & (depth > 0) & np.isfinite(pixels).all(1)
-    column, row = np.rint((pixels[usable] - (STRIDE - 1)) / STRIDE).astype(np.int64).T
+    column, row = np.rint((pixels[usable] - (HINT_STRIDE - 1)) / HINT_STRIDE).astype(np.int64).T
     farthest_first = np.argsort(-depth[usable], kind='stable')  # the nearest is written last
     column, row = column[farthest_first], row[farthest_first]
     log_depth = np.log(depth[usable][farthest_first])

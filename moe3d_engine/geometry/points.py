@@ -50,6 +50,29 @@ def unproject_depth(depth: Float32Array, intrinsics: Float64Array) -> Float32Arr
     return points
 
 
+def lift_pixels(
+    pixels: Float32Array | Float64Array, depth: Float64Array, intrinsics: Float64Array
+) -> Float64Array:
+    """
+    Lift single pixels to points (N, 3) in the camera's frame.
+
+    Parameters
+    ----------
+    pixels : (N, 2), u and v.
+    depth : (N,) along optical z.
+    intrinsics : (3, 3) in these pixels.
+    """
+    rays = np.c_[pixels, np.ones(len(pixels))] @ np.linalg.inv(intrinsics).T
+    points: Float64Array = rays * depth[:, None]
+    return points
+
+
+def move_pixels(pixels: Float32Array | Float64Array, a_from_b: Float64Array) -> Float64Array:
+    """Move pixels (N, 2) of image b to image a, which shows a part of it in another size."""
+    moved: Float64Array = pixels * a_from_b[[0, 1], [0, 1]] + a_from_b[:2, 2]
+    return moved
+
+
 def transform_points(a_from_b: Float64Array, points_b: Points) -> Points:
     """Move (..., 3) points from frame b to frame a by a (4, 4) rigid transform, in their type."""
     rotation = a_from_b[:3, :3].T.astype(points_b.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from moe3d_engine.geometry.points import lift_pixels
 from moe3d_engine.mapping.sightings import Sighting
 from moe3d_engine.mapping.sparse_map import Points
 from moe3d_engine.mapping.sparse_map import PointState
@@ -62,8 +63,7 @@ def guess_places(
     if not chosen.any():
         return
     map_from_cam = sighting.map_from_cam()
-    pixels = np.c_[corners.pixels[chosen], np.ones(np.count_nonzero(chosen))]
-    points_cam = (pixels @ np.linalg.inv(sighting.intrinsics).T) * depth[chosen, None]
+    points_cam = lift_pixels(corners.pixels[chosen], depth[chosen], sighting.intrinsics)
     offset = points_cam @ map_from_cam[:3, :3].T
     states = np.full(len(offset), state, np.uint8)
     guess = Points(offset + map_from_cam[:3, 3], states, DEPTH_STD[state] * offset)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import cv2
 from moe3d_engine.geometry.cameras import scale_intrinsics
-from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import UInt8Array
 from moe3d_engine.types import View
@@ -51,9 +50,3 @@ def gray_image(view: View, intrinsics: Float64Array, size: tuple[int, int]) -> G
         scale_intrinsics(intrinsics, scale_x, scale_y),
         scale_intrinsics(np.eye(3), 1 / scale_x, 1 / scale_y),
     )
-
-
-def on_source(pixels: Float32Array | Float64Array, source_from_gray: Float64Array) -> Float64Array:
-    """Return pixels (N, 2) of a grey image on the pixels of its view."""
-    moved: Float64Array = pixels * source_from_gray[[0, 1], [0, 1]] + source_from_gray[:2, 2]
-    return moved

@@ -7,9 +7,10 @@ from threading import Lock
 from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import lift_pixels
+from moe3d_engine.geometry.points import move_pixels
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.mapping.flow import Corners
-from moe3d_engine.mapping.gray_image import on_source
 from moe3d_engine.mapping.sparse_map import Keyframe
 from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.types import Float64Array
@@ -58,16 +59,15 @@ class Sighting(NamedTuple):
 
     def source_pixels(self) -> Float64Array:
         """Return where the corners are on the view's own pixels (N, 2)."""
-        return on_source(self.corners.pixels, self.source_from_tracked)
+        return move_pixels(self.corners.pixels, self.source_from_tracked)
 
     def sparse_points(self, odom_from_cam: Float64Array | None = None) -> SparsePoints:
         """Return the triangulated points that the image sees; by its own pose, or another one."""
         pose = self.odom_from_cam if odom_from_cam is None else odom_from_cam
-        depth = self.depth[self.placed]
-        rays = np.c_[self.corners.pixels[self.placed], np.ones(len(depth))]
-        points_cam = (rays @ np.linalg.inv(self.intrinsics).T) * (depth * self.factor)[:, None]
+        depth = self.depth[self.placed] * self.factor
+        points_cam = lift_pixels(self.corners.pixels[self.placed], depth, self.intrinsics)
         points_odom = transform_points(pose, points_cam)
-        return SparsePoints(self.source_pixels()[self.placed], depth * self.factor, points_odom)
+        return SparsePoints(self.source_pixels()[self.placed], depth, points_odom)
 
     def map_from_cam(self) -> Float64Array:
         """Return the pose in the map as it is now, the other way round."""

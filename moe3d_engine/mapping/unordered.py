@@ -8,12 +8,12 @@ from dataclasses import replace
 from itertools import combinations
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import move_pixels
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.mapping.camera_map import best_map
 from moe3d_engine.mapping.camera_map import Tracks
 from moe3d_engine.mapping.gray_image import gray_image
 from moe3d_engine.mapping.gray_image import GrayImage
-from moe3d_engine.mapping.gray_image import on_source
 from moe3d_engine.mapping.pairs import find_features
 from moe3d_engine.mapping.pairs import find_pair
 from moe3d_engine.mapping.pairs import Pair
@@ -136,7 +136,7 @@ def _on_source(registration: Registration, source_from_shrunk: list[Float64Array
     """Return a registration with its points on the views' own pixels."""
     points = tuple(
         seen and SparsePoints(
-            on_source(seen.pixels, matrix), seen.depth, seen.points_odom
+            move_pixels(seen.pixels, matrix), seen.depth, seen.points_odom
         )
         for seen, matrix in zip(registration.points, source_from_shrunk, strict=True)
     )  # fmt: skip

@@ -10,7 +10,6 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import rotation_angle
 from moe3d_engine.session import Session
 from moe3d_engine.types import Float64Array
-from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
@@ -53,7 +52,6 @@ def nearest(view: View, placed: Sequence[View], result: ViewResult) -> list[View
 def only(window: Reconstruction, slot: int) -> Reconstruction:
     """Return a window as if one of its published views were the only one."""
     one = slice(slot, slot + 1)
-    raw = window.raw
     return replace(
         window,
         published=window.published[one],
@@ -62,13 +60,7 @@ def only(window: Reconstruction, slot: int) -> Reconstruction:
         depth_raw=window.depth_raw[one],
         depth=window.depth[one],
         boundary_confidence=window.boundary_confidence[one],
-        raw=RawOutputs(
-            raw.depth[one],
-            raw.boundary_confidence[one],
-            raw.agreement[one],
-            raw.pose_encoding,
-            raw.depth_confidence[one],
-        ),
+        raw=window.raw.of(one),
     )
 
 

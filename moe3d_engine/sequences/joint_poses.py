@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
+from moe3d_engine.geometry.points import lift_pixels
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.mapping.unordered import MAX_VIEWS
 from moe3d_engine.mapping.unordered import register
@@ -100,8 +101,8 @@ def _placed(
 ) -> View:
     """Return a view that knows its pose, and what it sees of the points that placed it."""
     depth = points.depth * unit
-    rays = np.c_[points.pixels, np.ones(len(depth))] @ np.linalg.inv(intrinsics).T
-    in_world = transform_points(invert_rigid(cam_from_world), rays * depth[:, None])
+    points_cam = lift_pixels(points.pixels, depth, intrinsics)
+    in_world = transform_points(invert_rigid(cam_from_world), points_cam)
     return replace(
         view,
         intrinsics=intrinsics,

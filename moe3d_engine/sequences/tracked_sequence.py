@@ -13,6 +13,7 @@ from moe3d_engine.errors import BackendError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.intake.drops import Drop
 from moe3d_engine.session import Session
+from moe3d_engine.tracking.stream import TRACKED
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import View
@@ -20,7 +21,7 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
-BY_TRACKING, NOT_PLACED = 'tracking', 'none'
+NOT_PLACED = 'none'
 
 
 def is_stream(views: Sequence[View]) -> bool:
@@ -48,7 +49,7 @@ def reconstruct_stream(
     ------
     reconstruction : of the view alone; the world is the camera of the first view that is placed.
         Without a pose `cam_from_world` is NaN.
-    source : BY_TRACKING or NOT_PLACED: the map had not begun, or the camera was lost.
+    source : TRACKED, or NOT_PLACED: the map had not begun, or the camera was lost.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def reconstruct_stream(
             if world_from_odom is None:
                 world_from_odom = cam_from_odom
             cam_from_world = cam_from_odom @ invert_rigid(world_from_odom)
-        source = NOT_PLACED if placed.pose is None else BY_TRACKING
+        source = NOT_PLACED if placed.pose is None else TRACKED
         alone = replace(
             result, views=(placed,), published=(0,), cam_from_world=cam_from_world[None]
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from moe3d_engine.geometry.points import move_pixels
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import SparsePoints
@@ -50,8 +51,7 @@ def _log_ratios(
     depth: Float32Array, fitted_from_source: Float64Array, points: SparsePoints
 ) -> Float64Array:
     """Return log(tracked / network) at the points that the depth covers."""
-    pixels = np.c_[points.pixels, np.ones(len(points.pixels))] @ fitted_from_source.T
-    place = np.rint(pixels).astype(np.int64)
+    place = np.rint(move_pixels(points.pixels, fitted_from_source)).astype(np.int64)
     height, width = depth.shape
     u, v = place[:, 0], place[:, 1]
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height) & (points.depth > 0)

@@ -11,10 +11,8 @@ from moe3d_engine.session import Session
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
-from moe3d_engine.types import RawOutputs
 from moe3d_engine.types import SparsePoints
 from moe3d_engine.types import View
-from moe3d_engine.types import WindowCameras
 from moe3d_engine.window import WindowConfig
 from moe3d_engine.window_cameras import GIVEN
 from moe3d_engine.window_cameras import has_moved
@@ -22,6 +20,7 @@ from moe3d_engine.window_cameras import KnownCameras
 from moe3d_engine.window_cameras import window_cameras
 import numpy as np
 import pytest
+from sweeping_backend import SweepingBackend
 
 LENS = np.array([[40.0, 0, 20.5], [0, 40.0, 13.5], [0, 0, 1]])
 INPUT_HW = (28, 42)
@@ -78,32 +77,6 @@ def test_poses_of_another_source_are_of_another_world() -> None:
     assert known.has_moved(view_at(0), view_at(0.3)) is True
 
 
-class SweepingBackend:
-    """Remembers what it is told of the cameras; depth is 2 everywhere."""
-
-    name = 'sweeping'
-
-    def __init__(self, plain: object) -> None:
-        self._plain = plain
-        self.spec = plain.spec
-        self.told: list[WindowCameras | None] = []
-
-    def encode(self, images: np.ndarray) -> list[object]:
-        return self._plain.encode(images)
-
-    def reconstruct(
-        self,
-        features: Sequence[object],
-        publish: Sequence[int],
-        cameras: WindowCameras | None = None,
-    ) -> RawOutputs:
-        self.told.append(cameras)
-        return self._plain.reconstruct(features, publish)
-
-    def close(self) -> None:
-        self._plain.close()
-
-
 @pytest.mark.parametrize('sweeps', [True, False])
 def test_only_a_network_that_compares_views_is_told_of_cameras(
     fake_backend: type, sweeps: bool
@@ -126,7 +99,6 @@ def test_only_a_network_that_compares_views_is_told_of_cameras(
 def test_a_stream_that_is_not_tracked_yet_is_not_compared(fake_backend: type) -> None:
 
     backend = SweepingBackend(fake_backend())
-    backend.spec = replace(backend.spec, sweeps=True)
     session = Session(Engine(backend), SessionConfig(poses='tracking'))
     view = View(view_at(0).image, LENS, 1)
     session.tracking.track(view)
@@ -138,7 +110,6 @@ def test_a_stream_that_is_not_tracked_yet_is_not_compared(fake_backend: type) ->
 
 def test_the_network_finds_the_cameras_of_images_that_are_no_stream(fake_backend: type) -> None:
     backend = SweepingBackend(fake_backend())
-    backend.spec = replace(backend.spec, sweeps=True)
     session = Session(Engine(backend), SessionConfig(poses='tracking'))
     session.reconstruct([View(view_at(0).image, LENS), View(view_at(0).image, LENS)])
     assert backend.told == [None]

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from typing import Protocol
 
 from moe3d_engine.assets.card import CAMERAS
-from moe3d_engine.backend import HINT_STRIDE
 from moe3d_engine.backend import LEAST_COMPARED
 from moe3d_engine.backend import NetworkSpec
 from moe3d_engine.errors import EngineError
+from moe3d_engine.geometry.point_hint import HINT_STRIDE
 from moe3d_engine.types import RawOutputs
 import numpy as np
 

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
-from itertools import islice
 import logging
 from pathlib import Path
 from typing import Any
@@ -162,7 +161,8 @@ def evaluate_bag(
         engine = Engine(open_backend(options.backend, options.weights, threads=options.threads))
         judge = _BagJudge(engine, topics, options, compressed=images.type == COMPRESSED_IMAGE)
         with closing(engine):
-            for frame in islice(read_frames(bag, topics), options.frames):
+            frames = read_frames(bag, topics)
+            while len(judge.frames) < expected and (frame := next(frames, None)) is not None:
                 if options.stamps_ns is None or frame.stamp_ns in options.stamps_ns:
                     on_frame(judge.add(frame))
                 else:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.point_hint import HINT_STRIDE
 from moe3d_engine.geometry.point_hint import point_hint
-from moe3d_engine.geometry.point_hint import STRIDE
 from moe3d_engine.lab.datasets import ViewSets
 from moe3d_engine.lab.runs.pose_noise import perturbed
 from moe3d_engine.lab.runs.pose_noise import pose_error_px
@@ -107,7 +107,7 @@ def tracked_points(rng: np.random.Generator, rgb: UInt8Array, depth: Float32Arra
     """Return depth at some corners of a view with a tracker's errors (`point_hint`), or none."""
     height, width = depth.shape
     if rng.random() > TRACKED:
-        return np.zeros((2, height // STRIDE, width // STRIDE), np.float32)
+        return np.zeros((2, height // HINT_STRIDE, width // HINT_STRIDE), np.float32)
     most = round(float(np.exp(rng.uniform(*np.log(NUM_POINTS)))))
     gray = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     found = cv2.goodFeaturesToTrack(gray, 2 * most, CORNER_QUALITY, CORNER_GAP_PX)
