@@ -95,7 +95,7 @@ commands: $(TINY)
 
 engine: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/assets test/bags test/conformance test/engine test/geometry test/intake \
-	test/scale test/mapping test/tracking $(LOG)
+	test/mapping test/rig test/scale test/tracking $(LOG)
 
 lab: $(TINY)
 	@$(ENVIRONMENT) $(BIN)/$(PYTEST) test/lab/datasets test/lab/fuzz test/lab/mappers test/lab/metrics \

@@ -29,6 +29,7 @@ from moe3d_engine.network import FeatureCache
 from moe3d_engine.network import timed
 from moe3d_engine.policy import publish_depth
 from moe3d_engine.policy import Thresholds
+from moe3d_engine.rig.metres import rig_scale
 from moe3d_engine.rig.poses import check_one_size
 from moe3d_engine.rig.poses import RIG
 from moe3d_engine.scale import ScaleConfig
@@ -38,6 +39,7 @@ from moe3d_engine.tracking.point_unit import PointUnit
 from moe3d_engine.tracking.stream import POSE_SOURCES
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.types import Float32Array
+from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
 from moe3d_engine.types import Scale
 from moe3d_engine.types import View
@@ -260,14 +262,14 @@ class Session:
             unit = self._unit.unit(views, decoded, raw.depth)
             raw = raw.of(slice(len(published)))
             fitted = [self._features.fitted(views[index]) for index in published]
-            scale = self._scale_of(views, published, fitted, raw.depth, unit)
+            known = [view.intrinsics for view in fitted]
+            encodings = raw.pose_encoding[list(published)]
+            intrinsics = intrinsics_of(known, encodings, self.engine.spec.input_hw)
+            scale = self._scale_of(views, published, fitted, raw.depth, intrinsics, unit)
             depth_raw = raw.depth * np.float32(scale.factor)
             depth, confidence = publish_depth(
                 depth_raw, raw, config.thresholds, metric=scale.metric, seen=_seen(fitted)
             )
-            known = [view.intrinsics for view in fitted]
-            encodings = raw.pose_encoding[list(published)]
-            intrinsics = intrinsics_of(known, encodings, self.engine.spec.input_hw)
             cam_from_world = cam_from_world_from_pose_encoding(raw.pose_encoding)
             cam_from_world[:, :3, 3] *= scale.factor
             cam_from_world = tracked_poses(views, cam_from_world)
@@ -283,11 +285,22 @@ class Session:
         published: Sequence[int],
         fitted: Sequence[FittedView],
         depth: Float32Array,
+        intrinsics: Float64Array,
         unit: float,
     ) -> Scale:
-        """Return the published unit per unit of the network: by tracked points, where some are."""
+        """
+        Return the published unit per unit of the network.
+
+        By the rig, where it stands and its cameras were compared, or by tracked points.
+        """
         tracking = self.tracking
         views = [window[index] for index in published]
+        measured = self._config.scale.measured_sources(metric_weights=self.engine.spec.metric)
+        by_rig = None
+        if self._cameras is not None and RIG in measured:
+            by_rig = rig_scale(views, depth, intrinsics)
+        if by_rig is not None:
+            return by_rig
         is_tracked = tracking is not None and any(tracking.follows(view) for view in window)
         if tracking is None or not is_tracked or views[0].pose is None:
             metric = self.engine.spec.metric

@@ -150,12 +150,17 @@ class KnownCameras:
         self._depth = float(np.median(result.depth_raw))
 
     def _poses(self, views: Sequence[View]) -> list[Float64Array | None]:
-        """Return the poses of views in one world, the newest last; None = not known."""
-        if self._tracking is not None:
+        """
+        Return the poses of views in one world, the newest last; None = not known.
+
+        Where a rig says them, the map has not begun or has other metres: it is not asked.
+        """
+        newest = views[-1].pose
+        stands_on_rig = newest is not None and newest.source == RIG
+        if self._tracking is not None and not stands_on_rig:
             poses = _poses_by_map(self._tracking, views)
             if poses is not None:
                 return poses
-        newest = views[-1].pose
         return [
             view.pose.cam_from_world
             if view.pose is not None and newest is not None and view.pose.source == newest.source
@@ -169,7 +174,8 @@ class KnownCameras:
         hint = np.zeros((len(views), 2, rows // HINT_STRIDE, columns // HINT_STRIDE), np.float32)
         for index, view in enumerate(views):
             points = view.points
-            if self._tracking is not None and self._tracking.follows(view):
+            stands_on_rig = view.pose is not None and view.pose.source == RIG
+            if self._tracking is not None and self._tracking.follows(view) and not stands_on_rig:
                 points = self._tracking.sparse_points(view.stamp_ns)
             if points is not None:
                 pixels = move_pixels(points.pixels, self._fitted_from_source(view))

@@ -164,6 +164,22 @@ def test_cameras_of_a_rig_stand_in_the_map_beside_the_tracked_one() -> None:
     assert (known.trust > 0.5).all()
 
 
+def test_cameras_of_a_rig_that_stands_are_compared_where_the_rig_says() -> None:
+    tracking: Any = MapOfFront(np.eye(4))  # its map has other metres, and a point of them
+    image = np.zeros((*INPUT_HW, 3), np.uint8)
+    views = [
+        View(image, LENS, 2, camera=camera, pose=PosePrior(pose_at(x), 'rig'))
+        for camera, x in (('front', 0.0), ('left', 0.4))
+    ]
+
+    known = KnownCameras(INPUT_HW, tracking).of_window(views, [0, 1])
+
+    assert known is not None
+    np.testing.assert_allclose(known.cam_from_world, [pose_at(0.0), pose_at(0.4)])
+    assert (known.trust > 0.5).all()
+    assert known.hint is None
+
+
 def test_the_network_is_told_of_the_points_that_the_tracked_camera_sees() -> None:
     tracking: Any = MapOfFront(np.eye(4))
     known = KnownCameras(INPUT_HW, tracking)

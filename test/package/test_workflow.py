@@ -63,6 +63,20 @@ def test_targets_files_and_folders_exist() -> None:
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
+def test_the_makefile_runs_every_folder_of_tests() -> None:
+    named = set(re.findall(r'test/[\w/]+', (ROOT / 'Makefile').read_text()))
+    elsewhere = {'test/gpu', 'test/soak'}  # by hand: CONTRIBUTING says how
+    folders = {path.parent.relative_to(ROOT) for path in ROOT.glob('test/**/test_*.py')}
+    missing = [
+        str(folder)
+        for folder in folders
+        if not (named | elsewhere) & {str(folder), *map(str, folder.parents)}
+    ]
+
+    assert len(folders) > 25
+    assert not missing
+
+
 def test_file_and_page_say_that_it_has_never_run() -> None:
     assert 'has never been run' in TEXT
     page = (ROOT / 'CONTRIBUTING.md').read_text()
