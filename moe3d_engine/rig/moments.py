@@ -87,7 +87,7 @@ class _Camera(Generic[Item]):
     def __init__(self) -> None:
         self.waiting: OrderedDict[int, tuple[Item, int]] = OrderedDict()
         self.newest_ns: int | None = None  # stamp
-        self.heard_ns: int | None = None  # on the clock of arrivals
+        self.unanswered_ns: int | None = None  # arrival of another's first image since its last
         self.missed_ns: int | None = None  # arrival of the first moment without it since its last
 
 
@@ -97,9 +97,9 @@ class Moments(Generic[Item]):
 
     The first camera that is heard leads: each of its images is a moment, to which the nearest
     image of each other camera within the tolerance belongs. It waits for the cameras that are in
-    step, until their next image shows that theirs was lost. A camera that has not been heard, or
-    has belonged to no moment, for `silent_s` is not waited for; with its first image that belongs
-    to a moment it is in step again. The latest wins: what is older than a complete moment is used
+    step, until their next image shows that theirs was lost. A camera that lets others wait for
+    `silent_s`, or has belonged to no moment for so long, is not waited for; with its first image
+    that belongs to a moment it is in step again. The latest wins: what is older than a complete moment is used
     no more. Every image comes out exactly once, in a moment or unused. One thread uses it.
 
     Parameters
@@ -122,17 +122,14 @@ class Moments(Generic[Item]):
         self._silent_ns = round(config.silent_s * 1e9)
         self._cameras: dict[str, _Camera[Item]] = {camera: _Camera() for camera in cameras}
         self._last_ns: int | None = None  # stamp of the last moment's leader
-        self._began_ns: int | None = None  # arrival of the first image
         self._unused: list[Unused[Item]] = []
 
     def silent(self, now_ns: int) -> tuple[str, ...]:
-        """Return the cameras that are not heard; none before any of them is."""
-        if self._began_ns is None:
-            return ()
+        """Return the cameras of which nothing has come for long while others have sent."""
         return tuple(
             name
             for name, camera in self._cameras.items()
-            if self._is_late(camera.heard_ns, now_ns)
+            if self._is_late(camera.unanswered_ns, now_ns)
         )
 
     def out_of_step(self, now_ns: int) -> tuple[str, ...]:
@@ -155,14 +152,16 @@ class Moments(Generic[Item]):
         item : comes out again.
         now_ns : when the image arrived, on a clock that never goes back.
         """
-        if self._began_ns is None:
-            self._began_ns = now_ns
         image = Arrived(camera, stamp_ns, item)
         known = self._cameras[camera]
         stale = '' if known.newest_ns is None else why_stale(stamp_ns, known.newest_ns)
         if stale is None:
             self._begin_anew()
-        known.heard_ns = now_ns
+        for other in self._cameras.values():
+            if other is known:
+                other.unanswered_ns = None
+            elif other.unanswered_ns is None:
+                other.unanswered_ns = now_ns
         if stale:
             self._unused.append(Unused(image, DropReason.STALE_STAMP, stale))
             return self.expire(now_ns)
@@ -191,11 +190,10 @@ class Moments(Generic[Item]):
 
     def clear(self) -> Sorted[Item]:
         """Forget everything, so that any stamp may follow; return the images that waited."""
-        self._began_ns = None
         self._begin_anew()
         unused, self._unused = tuple(self._unused), []
         for camera in self._cameras.values():
-            camera.heard_ns = camera.missed_ns = None
+            camera.unanswered_ns = camera.missed_ns = None
         return Sorted((), unused)
 
     def _begin_anew(self) -> None:
@@ -257,7 +255,7 @@ class Moments(Generic[Item]):
             if name not in found:
                 camera.missed_ns = now_ns if camera.missed_ns is None else camera.missed_ns
             else:
-                camera.missed_ns = None
+                camera.missed_ns = camera.unanswered_ns = None
                 item, _ = camera.waiting.pop(found[name])
                 moment.append(Arrived(name, found[name], item))
         self._last_ns = found[leader]
@@ -278,13 +276,11 @@ class Moments(Generic[Item]):
 
     def _is_late(self, then_ns: int | None, now_ns: int) -> bool:
         """Return whether something was longer ago than a camera may be late."""
-        if then_ns is None:
-            then_ns = now_ns if self._began_ns is None else self._began_ns
-        return now_ns - then_ns > self._silent_ns
+        return then_ns is not None and now_ns - then_ns > self._silent_ns
 
     def _is_out_of_step(self, camera: _Camera[Item], now_ns: int) -> bool:
         """Return whether moments have done without a camera for long."""
-        return camera.missed_ns is not None and self._is_late(camera.missed_ns, now_ns)
+        return self._is_late(camera.missed_ns, now_ns)
 
     def _why_alone(self, name: str, now_ns: int) -> str:
         """Say why an image belongs to no moment; empty where its camera is in step otherwise."""

@@ -97,6 +97,21 @@ def test_silent_camera_holds_the_others_up_once_and_joins_again() -> None:
     assert feed.is_accounted_for()
 
 
+@pytest.mark.parametrize('apart_ms', [0, 200])
+def test_cameras_that_are_slower_than_patience_are_not_silent(apart_ms: int) -> None:
+    feed = Feed(silent_s=0.5)
+    for frame in range(12):  # one image in 2 s
+        order = CAMERAS if frame % 2 else CAMERAS[::-1]
+        for place, camera in enumerate(order):
+            stamp_ns = frame * 2000 * MS
+            feed.add(camera, stamp_ns, stamp_ns + place * apart_ms * MS)
+
+    assert feed.sets == [CAMERAS] * 12
+    assert not feed.reasons
+    assert feed.moments.silent(12 * 2000 * MS) == ()
+    assert feed.is_accounted_for()
+
+
 def test_first_camera_may_be_the_silent_one() -> None:
     feed = Feed(silent_s=0.5)
     for frame in range(150):
