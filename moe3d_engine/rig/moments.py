@@ -99,8 +99,9 @@ class Moments(Generic[Item]):
     image of each other camera within the tolerance belongs. It waits for the cameras that are in
     step, until their next image shows that theirs was lost. A camera that lets others wait for
     `silent_s`, or has belonged to no moment for so long, is not waited for; with its first image
-    that belongs to a moment it is in step again. The latest wins: what is older than a complete moment is used
-    no more. Every image comes out exactly once, in a moment or unused. One thread uses it.
+    that belongs to a moment it is in step again. The latest wins: what is older than a complete
+    moment is used no more. Every image comes out exactly once, in a moment or unused. One thread
+    uses it.
 
     Parameters
     ----------
