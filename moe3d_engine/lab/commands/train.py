@@ -58,7 +58,7 @@ def execute(args: argparse.Namespace) -> int:
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     config = TrainConfig(**values)
     with PartialState(cpu=on_cpu()).main_process_first():
-        walks = config.part == 'sweep'
+        walks = config.sweeps
         render_missing(config.data, range(args.sets), config.image_hw, config.workers, walks=walks)
         held_out = range(VALIDATION_SEED_START, VALIDATION_SEED_START + args.held_out_sets)
         render_missing(config.held_out, held_out, config.image_hw, config.workers, walks=walks)

@@ -10,7 +10,7 @@ from pathlib import Path
 from moe3d_engine.errors import ConfigError
 
 VGGT_PREFIX = 'vggt:'  # of `init`
-PARTS = ('all', 'cameras', 'sweep')
+PARTS = ('all', 'cameras', 'sweep', 'experts')
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class TrainConfig:
     part : what is trained. `all`: everything, as the rates say. `cameras`: the camera head and the
         matching of a network that has its depth already; no depth is decoded and none changes.
         `sweep`: the plane sweep and its experts alone, with known cameras; what a view alone
-        gives stays as it is.
+        gives stays as it is. `experts`: of the sweep, its experts and the gate alone.
     metric : learn depth in metres. Else each window is scaled as in VGGT's training: the mean
         distance of its points from the first camera is 1.
     num_experts : experts of the head; 1 trains the single-regression twin, whose likelihood is
@@ -127,6 +127,11 @@ class TrainConfig:
                 'Weights of VGGT are not metric, so their depth head cannot be tuned in metres. '
                 'Train with metric off (--no-metric).'
             )
+
+    @property
+    def sweeps(self) -> bool:
+        """Whether windows have known cameras, and losses are those of the sweep."""
+        return self.part in ('sweep', 'experts')
 
     def write(self, path: Path) -> None:
         """Write the configuration as JSON."""

@@ -62,11 +62,13 @@ def build_network(config: TrainConfig) -> Moe3dNet:
         network.camera_head.requires_grad_(True)
         if network.pose_matcher is not None:
             network.pose_matcher.requires_grad_(True)
-    elif config.part == 'sweep':
+    elif config.sweeps:
         network = with_sweep(network)
         network.requires_grad_(False)
         if network.sweep is not None:
-            network.sweep.requires_grad_(True)
+            network.sweep.requires_grad_(config.part == 'sweep')
+            network.sweep.sides.requires_grad_(True)
+            network.sweep.experts.requires_grad_(True)
     elif config.trunk_rate == 0:
         network.requires_grad_(False)
         network.depth_head.requires_grad_(True)

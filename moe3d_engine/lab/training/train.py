@@ -113,7 +113,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
             progress.set_postfix(shown_figures(losses, metrics))
         last = step == config.steps
         if last or step % config.eval_every == 0:
-            metrics = evaluate_network(averaged, judged, config.part)
+            metrics = evaluate_network(averaged, judged, config)
             append_metrics(run / 'metrics.jsonl', step, losses, metrics, batches.take_rate())
             plot_metrics(run)
             save_weights(cast('Moe3dNet', averaged.module), run / 'weights.safetensors')
@@ -124,7 +124,7 @@ def train(config: TrainConfig, *, resume: bool = False) -> dict[str, float]:
         mean_network = cast('Moe3dNet', averaged.module)
         if config.part == 'all':
             mean_network = calibrate(mean_network, judged)
-        elif config.part == 'sweep':
+        elif config.sweeps:
             mean_network = calibrate_sweep(mean_network, judged, config.far_m)
         save_weights(mean_network, run / 'weights.safetensors')
     accelerator.end_training()
@@ -139,7 +139,7 @@ def losses_of(
     step: int,
 ) -> dict[str, Tensor]:
     """Run the network on a batch and return the losses of the part that is trained."""
-    if config.part == 'sweep':
+    if config.sweeps:
         cameras = Cameras(*(batch[name] for name in Cameras._fields))
         first = torch.zeros(1, dtype=torch.int64, device=cameras.trust.device)
         outputs = model(batch['images'], first, cameras, batch['hint'], return_experts=True)
@@ -199,7 +199,7 @@ def open_batches(config: TrainConfig, steps: range, accelerator: Accelerator) ->
         accelerator.process_index,
     )
     dataset: Dataset[dict[str, Any]]
-    if config.part == 'sweep':
+    if config.sweeps:
         dataset = SweepDataset(sets, config.far_m)
     else:
         dataset = WindowDataset(sets, config.far_m, metric=config.metric, augment=True)
@@ -220,14 +220,16 @@ def shown_figures(losses: dict[str, Tensor], metrics: dict[str, float]) -> dict[
     return {name: f'{value:.3f}' for name, value in figures.items()}
 
 
-def evaluate_network(averaged: AveragedModel, sets: list[ViewSet], part: str) -> dict[str, float]:
+def evaluate_network(
+    averaged: AveragedModel, sets: list[ViewSet], config: TrainConfig
+) -> dict[str, float]:
     """Return the held-out figures of what is trained of the averaged network."""
     network = cast('Moe3dNet', averaged.module).eval()
-    if part == 'sweep':
+    if config.sweeps:
         return sweep_metrics(network, sets)
     predict = predict_with_network(network)
     metrics = camera_metrics(predict, sets)
-    if part == 'cameras':
+    if config.part == 'cameras':
         return metrics
     tau = network.config.confidence_tau
     return evaluate_windows(predict, sets, confidence_tau=tau) | metrics

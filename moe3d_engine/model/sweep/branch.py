@@ -48,13 +48,15 @@ class Surfaces(NamedTuple):
 
     Parameters
     ----------
-    near, far : (B, 1, h, w) log depth of the surfaces around each cell.
+    log_depth : (B, 1, h, w), the likeliest of each cell.
+    near, far : (B, 1, h, w) log depth of the surfaces around it.
     shift : (B, 1, h, w), what to add to the view's own log depth.
     cues : (B, NUM_CUES, h, w): how much to trust them.
     coarse_logits : (B, D, h / 2, w / 2), for training.
     fine_logits, fine_planes : (B, FINE_PLANES, h, w), and their log depths.
     """
 
+    log_depth: Tensor
     near: Tensor
     far: Tensor
     shift: Tensor
@@ -165,7 +167,7 @@ class PlaneSweep(nn.Module):
         known = interpolate(_at(known, logits), scale_factor=2.0)
         cues = torch.cat((certainty, fine_mass, seen, peak / 8, far - near, known), 1)
         shift = enlarged(shift, 2)
-        return Surfaces(near, far, shift, cues, logits, fine_logits, fine_planes)
+        return Surfaces(fine, near, far, shift, cues, logits, fine_logits, fine_planes)
 
     def _regularize(
         self,

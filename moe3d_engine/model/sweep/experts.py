@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moe3d_engine.model.sweep.branch import NUM_CUES
+from moe3d_engine.model.sweep.sides import NUM_SIDE_CUES
 import torch
 from torch import nn
 from torch import Tensor
@@ -21,7 +22,7 @@ class SweepExperts(nn.Module):
 
     Where there is a sweep, the view's own experts move to its distances, and the gate weighs all.
     On which side of a step a pixel lies, the view alone says best: the sweep's experts begin with
-    the weight of their side.
+    the weight of their side, which is corrected by what a pixel looks like.
     Without one, the mixture is the view's own.
 
     Parameters
@@ -33,7 +34,7 @@ class SweepExperts(nn.Module):
     def __init__(self, features: int, num_experts: int) -> None:
         super().__init__()
         self.num_near = num_experts // 2
-        inputs = features + num_experts + 5 + NUM_CUES
+        inputs = features + num_experts + 5 + NUM_CUES + NUM_SIDE_CUES
         self.look = nn.Conv2d(inputs, HIDDEN, 3, padding=1)
         self.think = nn.Conv2d(HIDDEN, HIDDEN, 3, padding=1)
         self.say = nn.Conv2d(HIDDEN, 2 * OUTPUTS + num_experts, 1)
@@ -42,6 +43,7 @@ class SweepExperts(nn.Module):
         """Start with depths as the sweep has them, under a gate that trusts it a little."""
         nn.init.normal_(self.say.weight, std=0.01)
         with torch.no_grad():
+            nn.init.normal_(self.look.weight[:, -NUM_SIDE_CUES:], std=0.02)
             bias = self.say.get_parameter('bias')
             bias.zero_()
             bias[2:4] = FIRST_CERTAINTY
@@ -52,7 +54,13 @@ class SweepExperts(nn.Module):
         self.say.get_parameter('bias')[2:4] += shift
 
     def forward(
-        self, feature: Tensor, experts: Tensor, gate: Tensor, swept: Tensor, has_sources: Tensor
+        self,
+        feature: Tensor,
+        experts: Tensor,
+        gate: Tensor,
+        swept: Tensor,
+        sides: Tensor,
+        has_sources: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """
         Return the raw channels of all: experts (B, 2 E + 4, H, W), gate (B, E + 2, H, W).
@@ -62,6 +70,7 @@ class SweepExperts(nn.Module):
         feature : (B, F, H, W), of the depth head.
         experts, gate : of the view alone, see `DepthHead.forward`.
         swept : (B, 3 + NUM_CUES, H, W), near, far, shift and cues.
+        sides : (B, NUM_SIDE_CUES, H, W), see SideCues.
         has_sources : (B,), 1 where there was anything to compare with, else 0.
         """
         half = self.num_near
@@ -78,6 +87,7 @@ class SweepExperts(nn.Module):
                 surfaces[:, :1],
                 experts[:, 1:2],
                 swept[:, 3:],
+                sides,
             ),
             dim=1,
         )

@@ -45,12 +45,29 @@ def envelopes(log_depth: Tensor) -> tuple[Tensor, Tensor]:
     Means over a window of 7 x 7 that lean to the smallest and to the largest depth: where there is
     a step, they are the surfaces on its two sides, flat across it; elsewhere both are the depth.
     """
+    near, far = leaning_means(log_depth, log_depth - ENVELOPE_CENTRE)
+    return near + ENVELOPE_CENTRE, far + ENVELOPE_CENTRE
+
+
+def leaning_means(log_depth: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    Return means over 7 x 7 cells that lean to the smallest and to the largest depth.
+
+    Parameters
+    ----------
+    log_depth : (B, 1, h, w).
+    values : (B, C, h, w), what is averaged.
+
+    Returns
+    -------
+    Of the near and of the far surface, (B, C, h, w) each.
+    """
     offset = log_depth - ENVELOPE_CENTRE
     sides = []
     for sign in (-ENVELOPE_SHARPNESS, ENVELOPE_SHARPNESS):
         weight = (sign * offset).exp()
-        both = _blur(torch.cat((weight, weight * offset), dim=1))
-        sides.append(both[:, 1:] / both[:, :1] + ENVELOPE_CENTRE)
+        both = _blur(torch.cat((weight, weight * values), dim=1))
+        sides.append(both[:, 1:] / both[:, :1])
     return sides[0], sides[1]
 
 

@@ -9,6 +9,7 @@ from moe3d_engine.model.sweep.branch import published_at_full
 from moe3d_engine.model.sweep.branch import Surfaces
 from moe3d_engine.model.sweep.experts import SweepExperts
 from moe3d_engine.model.sweep.geometry import Cameras
+from moe3d_engine.model.sweep.sides import SideCues
 from moe3d_engine.model.sweep.volume import MatchingFeatures
 import torch
 from torch import nn
@@ -24,15 +25,18 @@ class Sweep(nn.Module):
 
     Parameters
     ----------
-    channels : of the stem's maps at strides 2, 4 and 8.
+    channels : of the stem's maps at strides 1, 2, 4 and 8.
     features : channels of the depth head's full-resolution feature.
     num_experts : of the view alone.
     """
 
-    def __init__(self, channels: tuple[int, int, int], features: int, num_experts: int) -> None:
+    def __init__(
+        self, channels: tuple[int, int, int, int], features: int, num_experts: int
+    ) -> None:
         super().__init__()
-        self.matching = MatchingFeatures(channels)
-        self.planes = PlaneSweep(channels)
+        self.matching = MatchingFeatures(channels[1:])
+        self.planes = PlaneSweep(channels[1:])
+        self.sides = SideCues(channels[0])
         self.experts = SweepExperts(features, num_experts)
 
     def initialize(self) -> None:
@@ -88,8 +92,9 @@ class Sweep(nn.Module):
             hint,
         )
         has_sources = (source_cameras.trust > 0).any(1).float()
+        sides = self.sides(of_published(features['skip1']), surfaces.log_depth)
         experts, gate = self.experts(
-            feature, experts, gate, published_at_full(surfaces), has_sources
+            feature, experts, gate, published_at_full(surfaces), sides, has_sources
         )
         return experts, gate, surfaces
 

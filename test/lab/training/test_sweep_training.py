@@ -107,6 +107,22 @@ def test_only_the_sweep_is_trained_and_a_view_alone_stays_as_it_was(folder: Path
         torch.testing.assert_close(after(images).depth, before(images).depth)
 
 
+def test_experts_are_trained_under_a_sweep_that_stays_as_it_is(folder: Path) -> None:
+    torch.manual_seed(0)
+    swept = folder / 'swept.safetensors'
+    save_weights(Moe3dNet(replace(MOBILE_TINY, sweep=True)), swept)
+    config = TrainConfig(
+        data=str(folder / 'data'), held_out=str(folder / 'data'), run=str(folder / 'experts'),
+        init=str(swept), part='experts', steps=2, batch_size=1,
+        view_counts=(3,), image_hw=HW, eval_every=2, held_out_sets=1, warmup_steps=1,
+    )  # fmt: skip
+    train(config)
+    before = load_weights(swept).state_dict()
+    after = load_weights(folder / 'experts' / 'weights.safetensors').state_dict()
+    changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
+    assert {name.split('.')[1] for name in changed} == {'sides', 'experts'}
+
+
 def test_calibration_moves_the_certainty_of_the_sweep_alone(folder: Path) -> None:
     torch.manual_seed(0)
     network = Moe3dNet(replace(MOBILE_TINY, sweep=True)).eval()
