@@ -32,6 +32,7 @@ from moe3d_engine.policy import Thresholds
 from moe3d_engine.rig.metres import rig_scale
 from moe3d_engine.rig.poses import check_one_size
 from moe3d_engine.rig.poses import RIG
+from moe3d_engine.rig.poses import stands_on_rig
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale import UnitTracker
@@ -215,7 +216,7 @@ class Session:
         except InputError as error:
             return Drop(DropReason.BAD_IMAGE, first.stamp_ns, str(error), first.camera)
         self._newest = first
-        if first.pose is not None and first.pose.source == RIG:
+        if stands_on_rig(first):
             self._window.clear()  # nobody knows how the rig has moved since
             self._unit.reset()
         window = self._window.push(views)

@@ -13,6 +13,7 @@ from moe3d_engine.geometry.point_hint import point_hint
 from moe3d_engine.geometry.points import move_pixels
 from moe3d_engine.geometry.rigid import rotation_angle
 from moe3d_engine.rig.poses import RIG
+from moe3d_engine.rig.poses import stands_on_rig
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.tracking.stream import TRACKED
 from moe3d_engine.types import Float32Array
@@ -155,12 +156,11 @@ class KnownCameras:
 
         Where a rig says them, the map has not begun or has other metres: it is not asked.
         """
-        newest = views[-1].pose
-        stands_on_rig = newest is not None and newest.source == RIG
-        if self._tracking is not None and not stands_on_rig:
+        if self._tracking is not None and not stands_on_rig(views[-1]):
             poses = _poses_by_map(self._tracking, views)
             if poses is not None:
                 return poses
+        newest = views[-1].pose
         return [
             view.pose.cam_from_world
             if view.pose is not None and newest is not None and view.pose.source == newest.source
@@ -174,9 +174,9 @@ class KnownCameras:
         hint = np.zeros((len(views), 2, rows // HINT_STRIDE, columns // HINT_STRIDE), np.float32)
         for index, view in enumerate(views):
             points = view.points
-            stands_on_rig = view.pose is not None and view.pose.source == RIG
-            if self._tracking is not None and self._tracking.follows(view) and not stands_on_rig:
-                points = self._tracking.sparse_points(view.stamp_ns)
+            tracking = None if stands_on_rig(view) else self._tracking
+            if tracking is not None and tracking.follows(view):
+                points = tracking.sparse_points(view.stamp_ns)
             if points is not None:
                 pixels = move_pixels(points.pixels, self._fitted_from_source(view))
                 hint[index] = point_hint(pixels, points.depth, self._input_hw)

@@ -52,6 +52,11 @@ def with_rig_poses(views: Sequence[View], rig: Rig, *, metric: bool) -> tuple[Vi
     )
 
 
+def stands_on_rig(view: View) -> bool:
+    """Return whether all that is known of a view's pose is where its camera sits on a rig."""
+    return view.pose is not None and view.pose.source == RIG
+
+
 def check_one_size(views: Sequence[View]) -> None:
     """
     Check that the images of one moment have one size.
