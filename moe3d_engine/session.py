@@ -31,8 +31,6 @@ from moe3d_engine.policy import publish_depth
 from moe3d_engine.policy import Thresholds
 from moe3d_engine.rig.metres import rig_scale
 from moe3d_engine.rig.poses import check_one_size
-from moe3d_engine.rig.poses import RIG
-from moe3d_engine.rig.poses import stands_on_rig
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale import UnitTracker
@@ -42,6 +40,7 @@ from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import RIG
 from moe3d_engine.types import Scale
 from moe3d_engine.types import View
 from moe3d_engine.window import KeyframeWindow
@@ -216,7 +215,7 @@ class Session:
         except InputError as error:
             return Drop(DropReason.BAD_IMAGE, first.stamp_ns, str(error), first.camera)
         self._newest = first
-        if stands_on_rig(first):
+        if first.stands_on_rig:
             self._window.clear()  # nobody knows how the rig has moved since
             self._unit.reset()
         window = self._window.push(views)

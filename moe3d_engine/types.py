@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Float32Array: TypeAlias = NDArray[np.float32]
 Float64Array: TypeAlias = NDArray[np.float64]
 UInt8Array: TypeAlias = NDArray[np.uint8]
+RIG = 'rig'  # source of poses in the rig's frame, of one moment: the rig itself may move
 ScaleState: TypeAlias = Literal['estimating', 'locked']
 
 
@@ -141,6 +142,11 @@ class View:
                 f'The mask of seen pixels has the size of the image, {self.image.shape[:2]}; got '
                 f'{self.seen.shape}.'
             )
+
+    @property
+    def stands_on_rig(self) -> bool:
+        """Whether all that is known of the pose is where the camera sits on a rig."""
+        return self.pose is not None and self.pose.source == RIG
 
 
 class WindowCameras(NamedTuple):

@@ -12,12 +12,11 @@ from moe3d_engine.geometry.point_hint import HINT_STRIDE
 from moe3d_engine.geometry.point_hint import point_hint
 from moe3d_engine.geometry.points import move_pixels
 from moe3d_engine.geometry.rigid import rotation_angle
-from moe3d_engine.rig.poses import RIG
-from moe3d_engine.rig.poses import stands_on_rig
 from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.tracking.stream import TRACKED
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import RIG
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
 from moe3d_engine.types import WindowCameras
@@ -156,7 +155,7 @@ class KnownCameras:
 
         Where a rig says them, the map has not begun or has other metres: it is not asked.
         """
-        if self._tracking is not None and not stands_on_rig(views[-1]):
+        if self._tracking is not None and not views[-1].stands_on_rig:
             poses = _poses_by_map(self._tracking, views)
             if poses is not None:
                 return poses
@@ -174,7 +173,7 @@ class KnownCameras:
         hint = np.zeros((len(views), 2, rows // HINT_STRIDE, columns // HINT_STRIDE), np.float32)
         for index, view in enumerate(views):
             points = view.points
-            tracking = None if stands_on_rig(view) else self._tracking
+            tracking = None if view.stands_on_rig else self._tracking
             if tracking is not None and tracking.follows(view):
                 points = tracking.sparse_points(view.stamp_ns)
             if points is not None:

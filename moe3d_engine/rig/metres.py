@@ -9,11 +9,11 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.rig.extrinsics import POSITION_STD_M
-from moe3d_engine.rig.poses import RIG
 from moe3d_engine.scale.config import NETWORK_LOG_STD
 from moe3d_engine.scale.estimator import LOCK_STD
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import RIG
 from moe3d_engine.types import Scale
 from moe3d_engine.types import ScaleState
 from moe3d_engine.types import View

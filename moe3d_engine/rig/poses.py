@@ -9,9 +9,8 @@ from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.rig.extrinsics import Rig
 from moe3d_engine.types import PosePrior
+from moe3d_engine.types import RIG
 from moe3d_engine.types import View
-
-RIG = 'rig'  # source of poses in the rig's frame, of one moment: the rig itself may move
 
 
 def with_rig_poses(views: Sequence[View], rig: Rig, *, metric: bool) -> tuple[View, ...]:
@@ -50,11 +49,6 @@ def with_rig_poses(views: Sequence[View], rig: Rig, *, metric: bool) -> tuple[Vi
         else replace(view, pose=PosePrior(rig.cam_from_rig(view.camera) @ rig_from_world, source))
         for view in views
     )
-
-
-def stands_on_rig(view: View) -> bool:
-    """Return whether all that is known of a view's pose is where its camera sits on a rig."""
-    return view.pose is not None and view.pose.source == RIG
 
 
 def check_one_size(views: Sequence[View]) -> None:

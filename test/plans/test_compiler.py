@@ -86,31 +86,33 @@ def plans_in(cache: Path) -> set[str]:
     return {path.parent.name for path in cache.rglob('*.plan')}
 
 
-@pytest.mark.parametrize('precision', ['fp32', 'fp16'])
-def test_shipped_weights_compile(
-    precision: str, cache: Path, capsys: pytest.CaptureFixture[str]
+def test_shipped_weights_compile_and_fp16_takes_less_of_each_plan(
+    cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ['build', '--precision', precision, '--views', '1', '2', '4', '--rtx', '--json']
+    plan_bytes = {}
+    for precision in ('fp32', 'fp16'):
+        words = ['build', '--precision', precision, '--views', '1', '2', '4', '--rtx', '--json']
 
-    assert run(words, [build_command]) == 0
+        assert run(words, [build_command]) == 0
 
-    summary = json.loads(capsys.readouterr().out)
-    folder = Path(summary['plans'])
-    manifest = PlanManifest(**json.loads((folder / 'manifest.json').read_text()))
-    assert folder.parent == cache / 'moe3d-small'
-    assert verified_plans(folder, manifest).keys() == {*PLANS, 'cameras'}
-    assert (manifest.state, manifest.self_check) == ('built, not run', None)
-    assert manifest.runtime_version == trt.__version__
-    assert manifest.created_by == (
-        f'moe3d build moe3d-small --precision {precision} --views 1 2 4 --rtx'
-    )
-    # Plans hold code, too, and the trunk is in two of them: so fp32 plans have more than 4 bytes a
-    # weight, fp16 plans fewer than they have.
-    weights = find_weights('moe3d-small').verified_file('weights').stat().st_size / 2
-    bytes_each = sum(manifest.plan_bytes.values()) / weights
-    assert bytes_each > 4 if precision == 'fp32' else bytes_each < 10
-    run(words, [build_command])
-    assert json.loads(capsys.readouterr().out)['time'] == 'built before'
+        summary = json.loads(capsys.readouterr().out)
+        folder = Path(summary['plans'])
+        manifest = PlanManifest(**json.loads((folder / 'manifest.json').read_text()))
+        assert folder.parent == cache / 'moe3d-small'
+        assert verified_plans(folder, manifest).keys() == {*PLANS, 'cameras'}
+        assert (manifest.state, manifest.self_check) == ('built, not run', None)
+        assert manifest.runtime_version == trt.__version__
+        assert manifest.created_by == (
+            f'moe3d build moe3d-small --precision {precision} --views 1 2 4 --rtx'
+        )
+        plan_bytes[precision] = manifest.plan_bytes
+        run(words, [build_command])
+        assert json.loads(capsys.readouterr().out)['time'] == 'built before'
+
+    # Plans hold code, too, and it differs from build to build: no size is promised but this.
+    for name in (*PLANS, 'cameras'):
+        halves, floats = plan_bytes['fp16'][name], plan_bytes['fp32'][name]
+        assert halves < floats or name == 'preprocess', (name, halves, floats)
 
 
 @pytest.mark.parametrize('precision', ['fp16', 'bf16'])

@@ -9,10 +9,10 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import moved
 from moe3d_engine.geometry.rigid import rotation_from_vector
 from moe3d_engine.rig.extrinsics import Rig
-from moe3d_engine.rig.poses import RIG
 from moe3d_engine.rig.poses import with_rig_poses
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
+from moe3d_engine.types import RIG
 from moe3d_engine.types import View
 import numpy as np
 import pytest

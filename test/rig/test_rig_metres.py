@@ -12,13 +12,13 @@ from moe3d_engine.geometry.rigid import rotation_from_vector
 from moe3d_engine.lab.synthetic.render import render_walk
 from moe3d_engine.network import Engine
 from moe3d_engine.rig.metres import rig_log_std
-from moe3d_engine.rig.poses import RIG
 from moe3d_engine.scale import ScaleConfig
 from moe3d_engine.session import Session
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import Reconstruction
+from moe3d_engine.types import RIG
 from moe3d_engine.types import View
 from moe3d_engine.window import WindowConfig
 import numpy as np
