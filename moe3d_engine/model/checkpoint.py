@@ -89,6 +89,12 @@ def with_sweep(network: Moe3dNet) -> Moe3dNet:
     return network if config.sweep else _grown(network, replace(config, sweep=True), SWEEP_PREFIX)
 
 
+def with_swept_depths(network: Moe3dNet, count: int) -> Moe3dNet:
+    """Return a network whose sweep has yet to learn its depths; for `count` see ModelConfig."""
+    config = replace(network.config, sweep=True, swept_depths=count)
+    return _grown(with_sweep(network), config, f'{SWEEP_PREFIX}experts.')
+
+
 def with_matching(network: Moe3dNet) -> Moe3dNet:
     """Return the network with a pose matcher, a random one unless it has one already."""
     config = network.config
@@ -100,8 +106,9 @@ def with_matching(network: Moe3dNet) -> Moe3dNet:
 def _grown(network: Moe3dNet, config: ModelConfig, prefix: str) -> Moe3dNet:
     """Return a network of `config` with the weights of another one, and fresh ones of a prefix."""
     grown = Moe3dNet(config)
-    fresh = {k: v for k, v in grown.state_dict().items() if k.startswith(prefix)}
-    assign_state(grown, network.state_dict() | fresh, source='given')
+    state = {k: v for k, v in network.state_dict().items() if not k.startswith(prefix)}
+    state |= {k: v for k, v in grown.state_dict().items() if k.startswith(prefix)}
+    assign_state(grown, state, source='given')
     return grown
 
 

@@ -41,6 +41,8 @@ class ModelConfig:
     sweep : whether views are compared along the rays of known cameras, see `sweep.branch`; two
         experts of its own then join the others, and the trunk sees a view alone. Needs stem
         `mobile`, an image branch and a gate.
+    swept_depths : depths per pixel that the sweep adds: 2, a near and a far expert; 1 replaces the
+        whole mixture by one regression where there is a sweep (for comparison).
     likelihood : `laplace` or `gaussian` components.
     mixture_variable : what a component's scale is measured in: `depth` or `log_depth`.
     scale_limit : largest scale of a component; scale = scale_limit / confidence.
@@ -81,6 +83,7 @@ class ModelConfig:
     image_branch: bool = False
     matching: bool = False
     sweep: bool = False
+    swept_depths: int = 2
     likelihood: str = 'laplace'
     mixture_variable: str = 'depth'
     scale_limit: float = 0.2
@@ -147,6 +150,8 @@ class ModelConfig:
         for name in ('image_branch', 'matching', 'sweep'):
             if getattr(self, name) and self.stem != 'mobile':
                 raise ConfigError(f'{name} needs the maps of stem mobile; got stem {self.stem!r}.')
+        if self.swept_depths not in (1, 2):
+            raise ConfigError(f'swept_depths is 1 or 2; got {self.swept_depths}.')
         if self.sweep and (not self.image_branch or self.num_experts % 2):
             raise ConfigError(
                 'A sweep needs an image branch and near and far experts; got image_branch '

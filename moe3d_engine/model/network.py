@@ -81,7 +81,9 @@ class Moe3dNet(nn.Module):
         self.pose_matcher = PoseMatcher(config) if config.matching else None
         self.sweep: Sweep | None = None
         if config.sweep:
-            self.sweep = Sweep(SKIP_CHANNELS, config.dpt_features // 2, config.num_experts)
+            self.sweep = Sweep(
+                SKIP_CHANNELS, config.dpt_features // 2, config.num_experts, config.swept_depths
+            )
         initialize(self, config)
         if self.sweep is not None:
             self.sweep.initialize()

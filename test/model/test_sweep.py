@@ -6,6 +6,7 @@ from dataclasses import replace
 import math
 
 from moe3d_engine.model import Moe3dNet
+from moe3d_engine.model.checkpoint import with_swept_depths
 from moe3d_engine.model.sweep.alignment import alignment
 from moe3d_engine.model.sweep.branch import plane_log_depths
 from moe3d_engine.model.sweep.geometry import Cameras
@@ -182,6 +183,33 @@ def test_without_a_usable_camera_a_view_is_what_it_is_alone(network: Moe3dNet) -
     torch.testing.assert_close(untrusted.depth[:1], alone.depth)
     torch.testing.assert_close(untrusted.boundary_confidence[:1], alone.boundary_confidence)
     assert not torch.allclose(trusted.depth, untrusted.depth)
+
+
+def test_one_regressed_depth_begins_between_the_surfaces_and_alone_is_one_expert() -> None:
+    torch.manual_seed(1)
+    network = with_swept_depths(Moe3dNet(SMALL), 1).eval()
+    images = torch.rand(3, 3, *HW)
+    cameras = Cameras(*(x[0] for x in cameras_beside_each_other(3)))
+    first = torch.tensor([0])
+    with torch.no_grad():
+        network.sweep.experts.say.weight.zero_()
+        network.depth_head.gate[2].bias[1] += 10.0
+        swept = network(images, first, cameras, return_experts=True)
+        untrusted = network(images, first, cameras._replace(trust=torch.zeros(3)))
+        alone = network(images[:1], return_experts=True)
+    assert swept.expert_depth.shape == (1, 1, *HW)
+    near, far = (doubled(side) for side in (swept.surfaces.near, swept.surfaces.far))
+    torch.testing.assert_close(swept.depth[0].log(), (0.5 * (near + far))[0, 0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(untrusted.depth[0], alone.expert_depth[0, 1])
+
+
+def test_swept_depths_are_learnt_anew_and_all_else_stays(network: Moe3dNet) -> None:
+    changed = with_swept_depths(network, 1).state_dict()
+
+    kept = {k: v for k, v in network.state_dict().items() if not k.startswith('sweep.experts.')}
+    for name, value in kept.items():
+        torch.testing.assert_close(changed[name], value, rtol=0, atol=0)
+    assert changed['sweep.experts.say.weight'].shape[0] == 2
 
 
 def test_tracked_points_alone_bring_a_view_to_their_distance(network: Moe3dNet) -> None:

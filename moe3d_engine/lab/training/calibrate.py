@@ -97,7 +97,7 @@ def calibrate_sweep(network: Moe3dNet, sets: ViewSets, far_m: float) -> Moe3dNet
 
 def _surer(mixture: Mixture, network: Moe3dNet, shift: Tensor) -> Mixture:
     """Return a mixture with log(confidence - 1) of the sweep's experts raised by a shift."""
-    limit, half = network.config.scale_limit, len(mixture.scale) // 2
+    limit, half = network.config.scale_limit, max(len(mixture.scale) // 2, 1)
     scale = mixture.scale.clone()
     of_sweep = scale[half - 1 :: half]
     scale[half - 1 :: half] = limit / (1 + (limit / of_sweep - 1) * shift.exp())

@@ -35,6 +35,8 @@ class TrainConfig:
         matching of a network that has its depth already; no depth is decoded and none changes.
         `sweep`: the plane sweep and its experts alone, with known cameras; what a view alone
         gives stays as it is. `experts`: of the sweep, its experts and the gate alone.
+    swept_depths : so many depths of the sweep are learnt anew, see ModelConfig; 0 = go on with
+        those of `init`.
     metric : learn depth in metres. Else each window is scaled as in VGGT's training: the mean
         distance of its points from the first camera is 1.
     num_experts : experts of the head; 1 trains the single-regression twin, whose likelihood is
@@ -73,6 +75,7 @@ class TrainConfig:
     stem_rate: float = 0.3
     trunk_rate: float = 1.0
     part: str = 'all'
+    swept_depths: int = 0
     metric: bool = True
     num_experts: int = 4
     likelihood: str = 'laplace'
@@ -120,6 +123,11 @@ class TrainConfig:
             raise ConfigError(f'workers is 0 (all cores but one) or more; got {self.workers}.')
         if self.part not in PARTS:
             raise ConfigError(f'part is one of {", ".join(PARTS)}; got {self.part!r}.')
+        if self.swept_depths and not self.sweeps:
+            raise ConfigError(
+                f'swept_depths {self.swept_depths} is learnt with part sweep or experts, but part '
+                f'is {self.part}. Leave one of them out.'
+            )
         if not 0 <= self.decay_share <= 1:
             raise ConfigError(f'decay_share lies in [0, 1]; got {self.decay_share}.')
         if self.init.startswith(VGGT_PREFIX) and self.metric:

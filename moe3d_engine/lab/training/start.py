@@ -17,6 +17,7 @@ from moe3d_engine.model.checkpoint import read_vggt
 from moe3d_engine.model.checkpoint import with_experts
 from moe3d_engine.model.checkpoint import with_matching
 from moe3d_engine.model.checkpoint import with_sweep
+from moe3d_engine.model.checkpoint import with_swept_depths
 from moe3d_engine.model.mobile_stem import MobileStem
 import torch
 
@@ -64,6 +65,8 @@ def build_network(config: TrainConfig) -> Moe3dNet:
             network.pose_matcher.requires_grad_(True)
     elif config.sweeps:
         network = with_sweep(network)
+        if config.swept_depths:
+            network = with_swept_depths(network, config.swept_depths)
         network.requires_grad_(False)
         if network.sweep is not None:
             network.sweep.requires_grad_(config.part == 'sweep')

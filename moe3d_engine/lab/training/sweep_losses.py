@@ -6,6 +6,7 @@ from moe3d_engine.lab.training.config import TrainConfig
 from moe3d_engine.lab.training.losses import boundary_weights
 from moe3d_engine.lab.training.losses import entropy_loss
 from moe3d_engine.lab.training.losses import expert_loss
+from moe3d_engine.lab.training.losses import expert_targets
 from moe3d_engine.lab.training.losses import find_surfaces
 from moe3d_engine.lab.training.losses import gradient_loss
 from moe3d_engine.lab.training.losses import mixture_loss
@@ -38,27 +39,30 @@ def sweep_losses(
     )  # fmt: skip
     weights = valid * boundary_weights(depth, config.boundary_weight)
     near_far = find_surfaces(depth)
-    wanted = torch.stack((near_far.near, near_far.far), dim=2)
-    half = outputs.expert_depth.shape[2] // 2
+    num_depths = outputs.expert_depth.shape[2]
+    is_mixture = num_depths > 1
+    half = max(num_depths // 2, 1)
     of_sweep = outputs.expert_depth[:, :, half - 1 :: half]
-    log_error = of_sweep.log() - wanted.log()
+    log_error = of_sweep.log() - expert_targets(depth, near_far, of_sweep.shape[2]).log()
     losses = {
         'coarse': coarse,
         'fine': fine,
         'nll': mixture_loss(outputs, depth, weights, model),
         'expert': expert_loss(log_error, weights),
         'gradient': gradient_loss(log_error, valid),
-        'side': side_loss(outputs, near_far, valid),
-        'entropy': entropy_loss(outputs, weights),
     }
+    if is_mixture:
+        losses['side'] = side_loss(outputs, near_far, valid)
+        losses['entropy'] = entropy_loss(outputs, weights)
     total = (
         config.plane_weight * (coarse + fine)
         + config.nll_weight * losses['nll']
         + config.expert_weight * losses['expert']
         + config.gradient_weight * losses['gradient']
-        + config.side_weight * losses['side']
-        + config.entropy_weight * losses['entropy']
     )
+    if is_mixture:
+        total = total + config.side_weight * losses['side']
+        total = total + config.entropy_weight * losses['entropy']
     return losses | {'total': total}
 
 

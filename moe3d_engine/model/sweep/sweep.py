@@ -9,6 +9,7 @@ from moe3d_engine.model.sweep.branch import published_at_full
 from moe3d_engine.model.sweep.branch import Surfaces
 from moe3d_engine.model.sweep.experts import SweepExperts
 from moe3d_engine.model.sweep.geometry import Cameras
+from moe3d_engine.model.sweep.regression import SweptRegression
 from moe3d_engine.model.sweep.sides import SideCues
 from moe3d_engine.model.sweep.volume import MatchingFeatures
 import torch
@@ -28,16 +29,22 @@ class Sweep(nn.Module):
     channels : of the stem's maps at strides 1, 2, 4 and 8.
     features : channels of the depth head's full-resolution feature.
     num_experts : of the view alone.
+    num_depths : see `ModelConfig.swept_depths`.
     """
 
     def __init__(
-        self, channels: tuple[int, int, int, int], features: int, num_experts: int
+        self,
+        channels: tuple[int, int, int, int],
+        features: int,
+        num_experts: int,
+        num_depths: int,
     ) -> None:
         super().__init__()
         self.matching = MatchingFeatures(channels[1:])
         self.planes = PlaneSweep(channels[1:])
         self.sides = SideCues(channels[0])
-        self.experts = SweepExperts(features, num_experts)
+        head = SweepExperts if num_depths == 2 else SweptRegression
+        self.experts = head(features, num_experts)
 
     def initialize(self) -> None:
         """Set the layers whose outputs have a meaning."""

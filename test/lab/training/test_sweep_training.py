@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from moe3d_engine.errors import ConfigError
 from moe3d_engine.lab.datasets import open_dataset
 from moe3d_engine.lab.runs.pose_noise import known_cameras
 from moe3d_engine.lab.runs.pose_noise import perturbed
@@ -121,6 +122,34 @@ def test_experts_are_trained_under_a_sweep_that_stays_as_it_is(folder: Path) -> 
     after = load_weights(folder / 'experts' / 'weights.safetensors').state_dict()
     changed = {name for name, value in before.items() if not torch.equal(value, after[name])}
     assert {name.split('.')[1] for name in changed} == {'sides', 'experts'}
+
+
+@pytest.mark.parametrize('depths', [1, 2])
+def test_depths_of_the_sweep_are_begun_anew(folder: Path, depths: int) -> None:
+    torch.manual_seed(0)
+    swept = folder / 'swept.safetensors'
+    save_weights(Moe3dNet(replace(MOBILE_TINY, sweep=True)), swept)
+    config = TrainConfig(
+        data=str(folder / 'data'), held_out=str(folder / 'data'), run=str(folder / f'new{depths}'),
+        init=str(swept), part='experts', swept_depths=depths, steps=1, batch_size=1,
+        view_counts=(3,), image_hw=HW, eval_every=1, held_out_sets=1, warmup_steps=1,
+    )  # fmt: skip
+
+    metrics = train(config)
+
+    assert np.isfinite(metrics['abs_rel'])
+    before = load_weights(swept)
+    after = load_weights(folder / f'new{depths}' / 'weights.safetensors')
+    assert after.config.swept_depths == depths
+    old, new = before.state_dict(), after.state_dict()
+    kept, begun = 'sweep.matching.from8.weight', 'sweep.experts.look.weight'
+    assert torch.equal(old[kept], new[kept])
+    assert old[begun].shape != new[begun].shape or not torch.equal(old[begun], new[begun])
+
+
+def test_depths_of_the_sweep_are_not_begun_where_nothing_of_it_is_trained() -> None:
+    with pytest.raises(ConfigError, match='part is all'):
+        TrainConfig(data='', held_out='', run='', swept_depths=1)
 
 
 def test_calibration_moves_the_certainty_of_the_sweep_alone(folder: Path) -> None:
