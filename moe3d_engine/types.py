@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import field
+import math
 from typing import Literal
 from typing import NamedTuple
 from typing import TypeAlias
 
+from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import ShapeError
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,35 @@ class Scale:
         return self.state == 'locked'
 
 
+@dataclass(frozen=True, slots=True)
+class MotionErrors:
+    """
+    How wrong the motion from one pose to the next is; one standard deviation.
+
+    Parameters
+    ----------
+    way_share : of the way along each axis, as a share of its length. The default is what wheels
+        usually lose.
+    turn_rad : of the turn about each axis.
+
+    Raises
+    ------
+    ConfigError
+        If a number is not positive and finite.
+    """
+
+    way_share: float = 0.02
+    turn_rad: float = math.radians(0.3)
+
+    def __post_init__(self) -> None:
+        """Check the numbers once."""
+        if not (0.0 < self.way_share < math.inf and 0.0 < self.turn_rad < math.inf):
+            raise ConfigError(
+                f'Motion is wrong by a share of its way and by an angle, both above 0; got '
+                f'{self.way_share} and {self.turn_rad} rad.'
+            )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PosePrior:
     """
@@ -62,6 +93,7 @@ class PosePrior:
     ----------
     cam_from_world : (4, 4) float64, metres; the world is the source's own.
     source : who said so, such as `odometry` or `rig`.
+    errors : of the motion to it from the pose before.
 
     Raises
     ------
@@ -71,6 +103,7 @@ class PosePrior:
 
     cam_from_world: Float64Array
     source: str
+    errors: MotionErrors = MotionErrors()
 
     def __post_init__(self) -> None:
         """Check the shape once."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.types import PosePrior
@@ -37,6 +39,7 @@ class SideInputs:
         self._node = node
         self._frames = _open_frames(node, config)
         self._odometry: OdometryTopic | OdometryTransforms | None = None
+        self._odometry_errors = side.odometry_errors
         if side.odometry_by_tf and self._frames is not None:
             self._odometry = OdometryTransforms(
                 self._frames, side.odometry_frame, self._count('odometry')
@@ -79,7 +82,7 @@ class SideInputs:
             return None
         prior = odometry.prior_at(stamp_ns, camera_frame, wait_s)
         self._counts['odometry'].add_asked(answered=prior is not None)
-        return prior
+        return None if prior is None else replace(prior, errors=self._odometry_errors)
 
     def reference_at(self, stamp_ns: int, camera_frame: str) -> ReferenceDepth | None:
         """Return the reference depth nearest to an image's stamp, in the frame of its camera."""

@@ -23,6 +23,7 @@ from moe3d_engine.mapping.start import start_pose
 from moe3d_engine.scale.depth_ratio import depth_observation
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.scale.estimator import ScaleEstimator
+from moe3d_engine.scale.estimator import ScaleObservation
 from moe3d_engine.scale.motion import MotionObserver
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import ViewResult
@@ -113,6 +114,9 @@ class Mapper:
             return False
         keyframe.cam_from_map = start.second_from_first @ first.cam_from_map
         self.begun, self.unit_known = True, start.unit_known
+        if start.log_std is not None:  # odometry's metre is the unit of the map
+            observed = ScaleObservation(0.0, start.log_std, keyframe.stamp_ns, 'odometry')
+            self._scale.observe(observed)
         self.add(keyframe)
         return True
 

@@ -12,6 +12,7 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.scale.motion import EXTRINSICS_RAD
 from moe3d_engine.scale.motion import odometry_std
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import MotionErrors
 from moe3d_engine.types import PosePrior
 from moe3d_engine.types import Scale
 import numpy as np
@@ -21,7 +22,6 @@ MAX_STRETCH_NS = 5_000_000_000
 MAX_POSES = 256
 MAX_SIGMAS = 4.0
 MIN_KEYFRAMES = 3  # in succession; a single one may be a blurred image
-ODOMETRY_RAD = math.radians(0.3)
 ODOMETRY_TURN_SHARE = 0.03  # of the rotation: what wheels and gyroscopes usually lose
 MAX_SCALE_STD = 0.33  # not even an unknown scale turns a motion round
 
@@ -70,6 +70,7 @@ class _Keyframe(NamedTuple):
     position_std: float
     rotation_std: float
     world_from_cam: Float64Array
+    errors: MotionErrors
 
 
 class MotionCheck:
@@ -106,8 +107,9 @@ class MotionCheck:
         scale : metres per unit of the map. One that is not in metres is taken from odometry's
             length, so that only directions and rotations are compared.
         """
+        world_from_cam = invert_rigid(prior.cam_from_world)
         now = _Keyframe(
-            stamp_ns, map_from_cam, position_std, rotation_std, invert_rigid(prior.cam_from_world)
+            stamp_ns, map_from_cam, position_std, rotation_std, world_from_cam, prior.errors
         )
         if self._past and stamp_ns <= self._past[-1].stamp_ns:
             self.restart()
@@ -135,14 +137,14 @@ def _compare(
     factor = scale.factor if scale.metric else odometry_m / max(units, 1e-12)
     position_std = factor * math.hypot(first.position_std, last.position_std)
     seen_m = factor * by_vision[:3, 3]
-    std_m = math.hypot(position_std, float(odometry_std(odometry_m)))
+    std_m = math.hypot(position_std, float(odometry_std(odometry_m, last.errors.way_share)))
     along = seen_m * min(scale.std, MAX_SCALE_STD)
     across = EXTRINSICS_RAD**2 * (odometry_m**2 * np.eye(3) - np.outer(way_m, way_m))
     covariance = std_m**2 * np.eye(3) + np.outer(along, along) + across
     apart = way_m - seen_m
     vision_rad, odometry_rad = _angle(by_vision), _angle(by_odometry)
     rotation_std = math.hypot(
-        math.sqrt(2) * ODOMETRY_RAD,
+        math.sqrt(2) * last.errors.turn_rad,
         ODOMETRY_TURN_SHARE * odometry_rad,
         first.rotation_std,
         last.rotation_std,

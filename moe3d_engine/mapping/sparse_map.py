@@ -13,7 +13,6 @@ from moe3d_engine.mapping.bundle import adjust
 from moe3d_engine.mapping.bundle import Bundle
 from moe3d_engine.mapping.bundle import RelativeMotion
 from moe3d_engine.mapping.bundle import reprojection
-from moe3d_engine.mapping.motion_check import ODOMETRY_RAD
 from moe3d_engine.mapping.triangulate import nearest_to_rays
 from moe3d_engine.mapping.triangulate import rays_in_map
 from moe3d_engine.scale.motion import odometry_std
@@ -281,6 +280,16 @@ class MeasuredMotion(NamedTuple):
     second_from_first: Float64Array  # (4, 4)
     information: Float64Array
 
+    @property
+    def length(self) -> float:
+        """Length of its way."""
+        return float(np.linalg.norm(self.second_from_first[:3, 3]))
+
+    @property
+    def way_std(self) -> float:
+        """Standard deviation of its way along each axis."""
+        return float(self.information[0, 0] ** -0.5)
+
 
 def measured_motion(
     first: PosePrior | None, second: PosePrior | None, unit_m: float
@@ -296,9 +305,10 @@ def measured_motion(
     if first is None or second is None:
         return None
     motion = second.cam_from_world @ invert_rigid(first.cam_from_world)
-    translation_std = float(odometry_std(float(np.linalg.norm(motion[:3, 3])))) / unit_m
+    length_m, errors = float(np.linalg.norm(motion[:3, 3])), second.errors
+    way_std = float(odometry_std(length_m, errors.way_share)) / unit_m
     motion[:3, 3] /= unit_m
-    return MeasuredMotion(motion, np.diag(np.repeat([translation_std, ODOMETRY_RAD], 3) ** -2))
+    return MeasuredMotion(motion, np.diag(np.repeat([way_std, errors.turn_rad], 3) ** -2))
 
 
 def measured_motions(keyframes: Sequence[Keyframe], unit_m: float) -> list[RelativeMotion]:

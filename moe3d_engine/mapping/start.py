@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import cv2
-from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.mapping.flow import median_parallax_px
 from moe3d_engine.mapping.sparse_map import Keyframe
+from moe3d_engine.mapping.sparse_map import measured_motion
 from moe3d_engine.mapping.sparse_map import MIN_ANGLE_RAD
 from moe3d_engine.mapping.sparse_map import PointState
 from moe3d_engine.mapping.sparse_map import SparseMap
@@ -33,10 +33,12 @@ class Start(NamedTuple):
     ----------
     second_from_first : (4, 4) of its first two keyframes.
     unit_known : whether somebody knows the length of the way; else it is 1.
+    log_std : deviation of its log, where odometry has said it.
     """
 
     second_from_first: Float64Array
     unit_known: bool
+    log_std: float | None
 
 
 def start_pose(
@@ -69,12 +71,14 @@ def start_pose(
         return None
     if median_parallax_px(*pixels, pose[:3, :3], first.intrinsics) < min_parallax_px:
         return None
-    length = _length_of_odometry(first, second) if by_odometry else None
-    if length is None:
-        length = _length_of_guesses(sparse_map, first, one, pose, pixels)
+    measured = measured_motion(first.prior, second.prior, 1.0) if by_odometry else None
+    if measured is not None and (length_m := measured.length) >= MIN_LENGTH_M:
+        pose[:3, 3] *= length_m
+        return Start(pose, unit_known=True, log_std=measured.way_std / length_m)
+    length = _length_of_guesses(sparse_map, first, one, pose, pixels)
     if length is not None:
         pose[:3, 3] *= length
-    return Start(pose, unit_known=length is not None)
+    return Start(pose, unit_known=length is not None, log_std=None)
 
 
 def relative_pose(
@@ -174,15 +178,6 @@ def pure_rotation(
         distance_px = intrinsics[0, 0] * np.linalg.norm(after - before @ rotation.T, axis=1)
         weight = 1.0 / (1.0 + (distance_px / THRESHOLD_PX) ** 2) ** 2
     return rotation if float(np.median(distance_px)) < MAX_TURN_PX else None
-
-
-def _length_of_odometry(first: Keyframe, second: Keyframe) -> float | None:
-    """Return the way in metres that odometry says; None where it says none, or too short a one."""
-    if first.prior is None or second.prior is None:
-        return None
-    motion = second.prior.cam_from_world @ invert_rigid(first.prior.cam_from_world)
-    length = float(np.linalg.norm(motion[:3, 3]))
-    return length if length >= MIN_LENGTH_M else None
 
 
 def _length_of_guesses(

@@ -41,12 +41,14 @@ def with_rig_poses(views: Sequence[View], rig: Rig, *, metric: bool) -> tuple[Vi
         return tuple(
             replace(view, pose=PosePrior(rig.cam_from_rig(view.camera), RIG)) for view in views
         )
-    rig_from_world = invert_rigid(rig.cam_from_rig(known.camera)) @ known.pose.cam_from_world
-    source = known.pose.source
+    pose = known.pose
+    rig_from_world = invert_rigid(rig.cam_from_rig(known.camera)) @ pose.cam_from_world
     return tuple(
         view
         if view is known
-        else replace(view, pose=PosePrior(rig.cam_from_rig(view.camera) @ rig_from_world, source))
+        else replace(
+            view, pose=replace(pose, cam_from_world=rig.cam_from_rig(view.camera) @ rig_from_world)
+        )
         for view in views
     )
 

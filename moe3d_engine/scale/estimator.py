@@ -18,7 +18,8 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
-MIN_OBSERVATIONS = 5  # before that, a median says little
+MIN_OBSERVATIONS = 5  # before that, a median cannot outvote one that is wrong
+FEW = 2.0  # times its own deviation is what the mean of fewer may be off by
 MAX_OBSERVATIONS = 64  # of each source
 LOCK_STD = 0.02
 UNLOCK_STD = 0.04  # so that noise around LOCK_STD does not switch the state to and fro
@@ -146,8 +147,7 @@ class ScaleEstimator:
                     self._unlock(observation.source)
                 return self._scale
             self._observed[observation.source].append(observation)
-            enough = len(self._observed[observation.source]) >= MIN_OBSERVATIONS
-            if enough and (replaces or observation.source == self._scale.source):
+            if replaces or observation.source == self._scale.source:
                 self._settle(observation.source)
             return self._scale
 
@@ -192,7 +192,7 @@ class ScaleEstimator:
         before = self._scale
         estimate = estimate_log_scale(list(self._observed[source]))
         log_factor, std = estimate.log_factor, estimate.std
-        locked = std < LOCK_STD
+        locked = std < LOCK_STD and len(self._observed[source]) >= MIN_OBSERVATIONS
         if before.locked and before.source in self._sources:
             gap = estimate.log_factor - math.log(before.factor)
             slewed = math.log(before.factor) + min(max(gap, -SLEW), SLEW)
@@ -223,7 +223,8 @@ def estimate_log_scale(observations: list[ScaleObservation]) -> Estimate:
     -------
     Estimate : the mean, weighted by 1 / std**2, of the observations within three deviations of
         their weighted median. Where they scatter by more than their own deviations say (median
-        absolute deviation), these are enlarged. Half of the weight may be wrong.
+        absolute deviation), these are enlarged. Half of the weight may be wrong; the mean of fewer
+        than five is taken to be half as sure.
     """
     log_ratio = np.array([o.log_ratio for o in observations])
     std = np.array([o.std for o in observations])
@@ -239,4 +240,5 @@ def estimate_log_scale(observations: list[ScaleObservation]) -> Estimate:
     common = math.hypot(
         COMMON_LOG_STD[observations[0].source], float(weights @ shared[kept] / weights.sum())
     )
-    return Estimate(mean, math.hypot(spread / math.sqrt(weights.sum()), common), spread)
+    few = FEW if len(observations) < MIN_OBSERVATIONS else 1.0
+    return Estimate(mean, math.hypot(few * spread / math.sqrt(weights.sum()), common), spread)

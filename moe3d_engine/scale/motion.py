@@ -14,7 +14,6 @@ from moe3d_engine.types import PosePrior
 import numpy as np
 
 ODOMETRY_STD_M = 0.003  # of a position, however short the way
-ODOMETRY_SHARE = 0.02  # of the way: what wheels and visual odometry usually lose
 GOOD_LOG_STD = 0.035  # a baseline so long that a longer one would rather collect drift
 MAX_LOG_STD = 0.1  # shorter baselines, standing still and pure rotation say nothing
 MAX_AGE_NS = 30_000_000_000
@@ -29,11 +28,19 @@ class _Keyframe(NamedTuple):
     map_from_cam: Float64Array
     position_std: float
     world_from_cam: Float64Array
+    way_share: float
 
 
-def odometry_std(length_m: Float64Array | float) -> Float64Array:
-    """Return the standard deviation in metres of each coordinate of a way that odometry says."""
-    std: Float64Array = np.hypot(ODOMETRY_STD_M, ODOMETRY_SHARE * np.asarray(length_m))
+def odometry_std(length_m: Float64Array | float, way_share: float) -> Float64Array:
+    """
+    Return the standard deviation in metres of each coordinate of a way that odometry says.
+
+    Parameters
+    ----------
+    length_m : of the way; any shape.
+    way_share : see MotionErrors.
+    """
+    std: Float64Array = np.hypot(ODOMETRY_STD_M, way_share * np.asarray(length_m))
     return std
 
 
@@ -72,7 +79,9 @@ class MotionObserver:
         ScaleObservation, or None where the way is too short against the noise of either, or the
         two disagree about its direction, which is an error of a pose and not of the scale.
         """
-        now = _Keyframe(stamp_ns, map_from_cam, position_std, invert_rigid(prior.cam_from_world))
+        world_from_cam = invert_rigid(prior.cam_from_world)
+        way_share = prior.errors.way_share
+        now = _Keyframe(stamp_ns, map_from_cam, position_std, world_from_cam, way_share)
         while self._past and not 0 < stamp_ns - self._past[0].stamp_ns <= MAX_AGE_NS:
             self._past.popleft()
         found = self._compare(now) if self._past else None
@@ -113,7 +122,7 @@ def _ways(past: Sequence[_Keyframe], now: _Keyframe) -> _Ways:
     with np.errstate(divide='ignore', invalid='ignore'):
         # Not by its own length: the ways whose noise makes them long would be preferred.
         expected_units = metres * (units.sum() / metres.sum())
-        log_std = np.hypot(std / expected_units, odometry_std(metres) / metres)
+        log_std = np.hypot(std / expected_units, odometry_std(metres, now.way_share) / metres)
         log_ratio = np.log(metres / units)
     known = np.isfinite(log_std) & np.isfinite(log_ratio)
     return _Ways(log_ratio, np.where(known, log_std, np.inf))

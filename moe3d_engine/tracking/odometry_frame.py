@@ -80,6 +80,7 @@ class OdometryFrame:
         elapsed_s: float,
         doubt: float = 0.0,
         doubtful_s: float = 0.0,
+        way_std: float | None = None,
     ) -> Odometry:
         """
         Move by what an image has shown.
@@ -95,6 +96,8 @@ class OdometryFrame:
         elapsed_s : since the image before.
         doubt : from 0 to 1 = the motion is that of another object.
         doubtful_s : how long that may have been so.
+        way_std : of the way along each axis, in the published unit, where odometry has measured it
+            and the map agrees. It holds ways only: turns stay those of vision.
         """
         if scale.factor != self._scale_factor:
             self._odom_from_anchor = self._target(reference.cam_from_map)
@@ -104,6 +107,8 @@ class OdometryFrame:
         correction = _limited(motion_between(predicted, self._target(cam_from_map)), step)
         motion = invert_rigid(self._odom_from_cam) @ moved(predicted, correction)
         noise = _step_noise(step, scale.factor, information, elapsed_s)
+        if way_std is not None:
+            noise = _held(noise, way_std)
         noise += self._strayed(doubt, doubtful_s)
         if scale.factor == 0.0:
             noise[:3, :3] += np.eye(3) * UNKNOWN_STEP**2
@@ -199,6 +204,13 @@ def _step_noise(
     seen = np.linalg.inv(information + 1e-6 * np.eye(6)) * np.outer(unit, unit)
     noise: Float64Array = np.diag(np.repeat([translation, rotation], 3)) + seen
     return noise
+
+
+def _held(noise: Float64Array, way_std: float) -> Float64Array:
+    """Return the covariance (6, 6) of a step whose way was measured, too, see `advance`."""
+    measured = np.diag(np.repeat([way_std**-2, 0.0], 3))
+    held: Float64Array = np.linalg.inv(np.linalg.inv(noise) + measured)
+    return held
 
 
 def _scaled(a_from_b: Float64Array, factor: float) -> Float64Array:

@@ -18,6 +18,7 @@ from moe3d_engine.mapping.mapper import Mapper
 from moe3d_engine.mapping.sightings import Sighting
 from moe3d_engine.mapping.sightings import Sightings
 from moe3d_engine.mapping.sparse_map import Keyframe
+from moe3d_engine.mapping.sparse_map import measured_motion
 from moe3d_engine.mapping.sparse_map import PointState
 from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
@@ -185,10 +186,19 @@ class Tracker:
             1e-9 * (place.image.view.stamp_ns - before.image.view.stamp_ns),
             self._mapper.doubt,
             1e-9 * (place.image.view.stamp_ns - self._mapper.clean_ns),
+            self._way_std(before.image.view, place.image.view),
         )
         self._place = place
         is_keyframe = self._make_keyframe(place)
         return self._placed(odometry, is_keyframe=is_keyframe)
+
+    def _way_std(self, before: View, now: View) -> float | None:
+        """Return how surely odometry holds the way between two images; None = it does not."""
+        assert self._mapper is not None
+        if self._scale.scale.source != 'odometry' or self._mapper.disagreement:
+            return None
+        measured = measured_motion(before.pose, now.pose, 1.0)
+        return None if measured is None else measured.way_std
 
     def _make_keyframe(self, place: Place) -> bool:
         """Make the present image a keyframe if one is due."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+import math
 
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.errors import InputError
 from moe3d_engine.intake.measured.poses import decode_transform
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import MotionErrors
 from moe3d_ros.settings.table import SingleValue
 
 
@@ -22,6 +24,7 @@ class SideInputsConfig:
     odometry_topic : nav_msgs/Odometry; empty = none.
     odometry_by_tf : whether TF is asked for the camera in `odometry_frame` instead.
     odometry_frame : in which odometry moves the robot, where TF says it.
+    odometry_errors : of its motion from one image to the next.
     base_from_camera : (4, 4), the camera's optical frame in the child frame of the odometry;
         None = TF knows.
     reference_topic : sensor_msgs/Image of depth, or PointCloud2; empty = none, or the scale does
@@ -33,6 +36,7 @@ class SideInputsConfig:
     odometry_topic: str
     odometry_by_tf: bool
     odometry_frame: str
+    odometry_errors: MotionErrors
     base_from_camera: Float64Array | None
     reference_topic: str
     camera_from_reference: Float64Array | None
@@ -64,6 +68,10 @@ def side_inputs_config(
         odometry_topic=str(values['poses.odometry_topic']),
         odometry_by_tf=values['poses.odometry_from'] == 'tf',
         odometry_frame=str(values['poses.odometry_frame']),
+        odometry_errors=MotionErrors(
+            float(values['poses.odometry_error']),
+            math.radians(float(values['poses.odometry_error_deg'])),
+        ),
         base_from_camera=_extrinsics('poses.base_from_camera', values),
         reference_topic=str(values['scale.reference_topic']) if asks_reference else '',
         camera_from_reference=_extrinsics('scale.camera_from_reference', values),

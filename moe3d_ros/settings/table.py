@@ -14,6 +14,7 @@ from moe3d_engine.rig.moments import SILENT_S
 from moe3d_engine.rig.moments import TOLERANCE_S
 from moe3d_engine.scale import SCALE_SOURCES
 from moe3d_engine.scale import ScaleConfig
+from moe3d_engine.types import MotionErrors
 from moe3d_engine.window import KEYFRAME_INTERVAL_S
 from moe3d_engine.window import MAX_VIEWS
 
@@ -32,7 +33,7 @@ class ParameterRow(NamedTuple):
     live: bool = False  # may change while the node is configured
 
 
-_KEEP, _SCALE = Thresholds(), ScaleConfig()
+_KEEP, _SCALE, _MOTION = Thresholds(), ScaleConfig(), MotionErrors()
 
 # fmt: off
 PARAMETERS = (
@@ -90,6 +91,12 @@ PARAMETERS = (
                  "image's stamp. Needs tf2_ros.", choices=('topic', 'tf')),
     ParameterRow('poses.odometry_frame', 'odom', 'Frame of TF in which odometry moves the '
                  'robot.'),
+    ParameterRow('poses.odometry_error', _MOTION.way_share, 'Share of a way by which odometry is '
+                 'usually wrong, one standard deviation: .02 by wheels, .01 by good ones or '
+                 'another camera.', (0.001, 1.0)),
+    ParameterRow('poses.odometry_error_deg', round(math.degrees(_MOTION.turn_rad), 6),
+                 'Degrees by which its turn from one image to the next is usually wrong.',
+                 (0.001, 90.0)),
     ParameterRow('poses.base_from_camera', '', "Place of the camera's optical frame in the "
                  "odometry's child frame, as 'x y z qx qy qz qw' in metres; empty = TF knows."),
     ParameterRow('rig.extrinsics', '', 'Where the cameras of camera.names sit: path of a YAML '

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import math
 import threading
 from types import SimpleNamespace
 from typing import Any
 
 from moe3d_engine.geometry.cameras import rotation_from_quaternion
+from moe3d_engine.types import MotionErrors
 import numpy as np
 import pytest
 
@@ -49,6 +51,21 @@ def test_pose_between_two_messages_is_interpolated_and_goes_through_the_extrinsi
     expected = np.linalg.inv(world_from_base @ base_from_camera)
     np.testing.assert_allclose(prior.cam_from_world, expected, atol=1e-9)
     assert prior.source == 'odometry'
+
+
+def test_poses_say_how_wrong_the_parameters_take_odometry_to_be(
+    make_rig: Callable[..., Rig], odometry: Callable[..., Message]
+) -> None:
+    rig = make_rig(
+        poses__odometry_topic='odom', poses__base_from_camera=MOUNT,
+        poses__odometry_error=0.005, poses__odometry_error_deg=0.05,
+    )  # fmt: skip
+    rig.publisher(Odometry, '/odom').publish(odometry(BEGIN_NS))
+    rig.wait_until(lambda: rig.count('odometry.received') == 1)
+
+    prior = rig.inputs.prior_at(BEGIN_NS, CAMERA)
+
+    assert prior.errors == MotionErrors(0.005, math.radians(0.05))
 
 
 def test_nothing_is_said_of_stamps_that_odometry_has_not_reached(

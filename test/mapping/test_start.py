@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+import math
+
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import moved
 from moe3d_engine.mapping.sparse_map import Keyframe
@@ -11,6 +14,7 @@ from moe3d_engine.mapping.sparse_map import SparseMap
 from moe3d_engine.mapping.start import relative_pose
 from moe3d_engine.mapping.start import start_pose
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import MotionErrors
 from moe3d_engine.types import PosePrior
 import numpy as np
 import pytest
@@ -82,6 +86,22 @@ def test_odometry_gives_the_length_before_guesses_do(scene: PointScene) -> None:
     assert by_guess is not None
     assert length(by_both.second_from_first) == pytest.approx(length(truth), rel=1e-6)
     assert length(by_guess.second_from_first) == pytest.approx(1.2 * length(truth), rel=0.01)
+    assert by_guess.log_std is None
+
+
+@pytest.mark.parametrize('way_share', [0.01, 0.1])
+def test_length_by_odometry_is_as_sure_as_odometry_is_said_to_be(
+    scene: PointScene, way_share: float
+) -> None:
+    truth = scene.cam_from_map[4]
+    sparse_map, first, second = keyframes(scene, truth, odometry=True)
+    assert second.prior is not None
+    second.prior = replace(second.prior, errors=MotionErrors(way_share))
+
+    start = start_pose(sparse_map, first, second, 5.0, by_odometry=True)
+
+    assert start is not None
+    assert start.log_std == pytest.approx(math.hypot(0.003 / length(truth), way_share))
 
 
 def test_unit_is_one_way_while_nobody_knows_a_length(scene: PointScene) -> None:

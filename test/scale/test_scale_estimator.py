@@ -117,6 +117,22 @@ def test_locks_when_the_deviation_has_fallen_below_two_percent() -> None:
     assert states[-1]
 
 
+def test_few_observations_are_heard_at_once_but_are_half_as_sure_and_lock_nothing() -> None:
+    estimator, sure = make_estimator(), 0.001
+    tell(estimator, observed([TRUE_LOG], 0.1))
+    first = estimator.scale
+
+    tell(estimator, observed([TRUE_LOG] * (MIN_OBSERVATIONS - 2), sure))
+    few = estimator.scale
+    tell(estimator, observed([TRUE_LOG], sure))
+
+    assert (first.source, first.factor) == ('odometry', pytest.approx(1.3))
+    assert first.std == pytest.approx(0.2, rel=0.01)
+    assert few.std < LOCK_STD
+    assert not few.locked
+    assert estimator.scale.locked
+
+
 def test_a_locked_factor_only_creeps() -> None:
     estimator = locked_estimator()
     rng = np.random.default_rng(4)

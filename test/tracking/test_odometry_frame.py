@@ -30,7 +30,12 @@ class Walk:
         self.frame.begin_map(self.keyframe, 1.0)
         self.map_from_cam = np.eye(4)
 
-    def step(self, scale: Scale, correction: Float64Array | None = None) -> Odometry:
+    def step(
+        self,
+        scale: Scale,
+        correction: Float64Array | None = None,
+        way_std: float | None = None,
+    ) -> Odometry:
         """Move on; a correction is what the map then says beyond the motion."""
         before = self.map_from_cam
         after = before @ moved(np.eye(4), STEP)
@@ -38,8 +43,9 @@ class Walk:
             before, after = moved(before, correction), moved(after, correction)
         self.map_from_cam = after
         return self.frame.advance(
-            invert_rigid(before) @ after, invert_rigid(after), self.keyframe, scale, SURE, 0.1
-        )
+            invert_rigid(before) @ after, invert_rigid(after), self.keyframe, scale, SURE, 0.1,
+            way_std=way_std,
+        )  # fmt: skip
 
 
 def test_first_poses_are_those_of_the_map() -> None:
@@ -100,6 +106,19 @@ def test_doubt_about_the_scale_lies_along_the_way() -> None:
     added = unsure - sure
 
     np.testing.assert_allclose(added[:3, :3], 0.26**2 * np.outer(way, way), atol=1e-12)
+
+
+def test_odometry_makes_ways_surer_and_turns_no_less_sure() -> None:
+    alone, held, hardly_held = Walk(), Walk(), Walk()
+
+    by_vision = alone.step(scale()).covariance
+    by_both = held.step(scale(), way_std=0.002).covariance
+    by_bad_odometry = hardly_held.step(scale(), way_std=10.0).covariance
+
+    assert (np.diag(by_both)[:3] < 0.1 * np.diag(by_vision)[:3]).all()
+    assert (np.diag(by_both)[:3] <= 0.002**2 + 1e-7).all()
+    np.testing.assert_allclose(by_both[3:, 3:], by_vision[3:, 3:], rtol=1e-6)
+    np.testing.assert_allclose(by_bad_odometry, by_vision, rtol=1e-3, atol=1e-12)
 
 
 def test_lost_camera_stays_and_its_covariance_explodes() -> None:

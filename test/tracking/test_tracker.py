@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from moe3d_engine.errors import InputError
 from moe3d_engine.lab.synthetic.sequences import DepthStandIn
 from moe3d_engine.lab.synthetic.sequences import render_sequence
@@ -9,6 +11,8 @@ from moe3d_engine.scale.config import ScaleConfig
 from moe3d_engine.scale.estimator import ScaleEstimator
 from moe3d_engine.tracking.tracker import Tracker
 from moe3d_engine.tracking.types import TrackingStatus
+from moe3d_engine.types import MotionErrors
+from moe3d_engine.types import PosePrior
 from moe3d_engine.types import View
 import numpy as np
 import pytest
@@ -56,6 +60,21 @@ def test_image_that_is_not_newer_is_refused(tracker: Tracker) -> None:
 
     with pytest.raises(InputError, match='order of their stamps'):
         tracker.track(view(2))
+
+
+def test_map_that_odometry_begins_has_its_metre_from_the_second_keyframe_on(
+    tracker: Tracker,
+) -> None:
+    sequence = render_sequence('walk', 1, 12)
+    poses = [
+        tracker.track(replace(image, pose=PosePrior(truth, 'odometry', MotionErrors(0.01))))
+        for image, truth in zip(sequence.views, sequence.cam_from_world, strict=True)
+    ]
+
+    began = next(k for k, pose in enumerate(poses) if pose.scale.source == 'odometry')
+    assert [pose.is_keyframe for pose in poses[: began + 1]].count(True) == 2
+    assert poses[began].scale.std < 0.15  # the network's metres: .26
+    assert not poses[began].scale.locked
 
 
 def test_depth_that_comes_a_second_late_still_gives_the_unit(tracker: Tracker) -> None:

@@ -11,7 +11,11 @@ from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import rotation_from_vector
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import MotionErrors
 import numpy as np
+
+# Nobody claims that their odometry is perfect.
+MIN_WAY_SHARE, MIN_TURN_DEG = 0.002, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,13 @@ class SimulatedOdometry:
         self._rng = np.random.default_rng(seed)
         self._true: Float64Array | None = None  # the newest world_from_cam
         self._odometry_from_cam: Float64Array = np.eye(4)
+
+    @property
+    def known_errors(self) -> MotionErrors:
+        """What its owner knows of it: the noise, but neither bias nor slip."""
+        way_share = max(self._errors.noise, MIN_WAY_SHARE)
+        turn_rad = math.radians(max(self._errors.rotation_deg, MIN_TURN_DEG))
+        return MotionErrors(way_share, turn_rad)
 
     def follow(self, world_from_cam: Float64Array) -> Float64Array:
         """

@@ -128,7 +128,9 @@ class _Run:
         """Track an image as this run sees it."""
         prior = None
         if self.odometry is not None and true_pose is not None:
-            prior = PosePrior(invert_rigid(self.odometry.follow(true_pose)), 'odometry')
+            world_from_cam = self.odometry.follow(true_pose)
+            known_errors = self.odometry.known_errors
+            prior = PosePrior(invert_rigid(world_from_cam), 'odometry', known_errors)
         image = view.image if self.grain is None else _with_grain(view.image, self.grain)
         start_s = process_time()
         tracked = self.tracker.track(replace(view, image=image, pose=prior))

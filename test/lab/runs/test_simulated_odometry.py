@@ -12,6 +12,8 @@ from moe3d_engine.geometry.rigid import vector_from_rotation
 from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
 from moe3d_engine.lab.runs.simulated_odometry import read_odometry_errors
 from moe3d_engine.lab.runs.simulated_odometry import simulate_odometry
+from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
+from moe3d_engine.types import MotionErrors
 import numpy as np
 import pytest
 
@@ -53,6 +55,13 @@ def test_noise_is_that_share_of_each_step_and_that_turn() -> None:
     np.testing.assert_allclose(shift_m.std(axis=0), 0.005, rtol=0.1)
     np.testing.assert_allclose(shift_m.mean(axis=0), 0.0, atol=5e-4)
     np.testing.assert_allclose(np.degrees(turn.std(axis=0)), 0.3, rtol=0.1)
+
+
+def test_owner_knows_of_the_noise_but_neither_of_bias_nor_slip() -> None:
+    spoilt = SimulatedOdometry(OdometryErrors(0.05, 0.3, bias=0.2, slip=0.1), 0)
+
+    assert spoilt.known_errors == MotionErrors(0.05, math.radians(0.3))
+    assert SimulatedOdometry(EXACT, 0).known_errors.way_share > 0
 
 
 def test_bias_lengthens_every_step_alike() -> None:
