@@ -49,4 +49,6 @@ def execute(args: argparse.Namespace) -> int:
         return evaluate_dataset.execute(args)
     if args.view_poses:
         return evaluate_poses.execute(args)
+    if args.rig:
+        return evaluate_poses.execute_rig(args)
     return evaluate_views.execute(args)

@@ -91,7 +91,7 @@ def execute(args: argparse.Namespace) -> int:
     from moe3d_engine.cli.output import claim_report
     from moe3d_engine.lab.reports.report import write_report
     from moe3d_engine.lab.runs.bag_run import evaluate_bag
-    from moe3d_engine.lab.runs.tracking_run import write_tracks
+    from moe3d_engine.lab.runs.poses.tracking_run import write_tracks
     from moe3d_engine.types import Reconstruction
     from tqdm import tqdm
 
@@ -152,8 +152,8 @@ def read_options(args: argparse.Namespace) -> BagRunOptions:
     """Return what the arguments ask for."""
     from moe3d_engine.errors import ConfigError
     from moe3d_engine.lab.runs.bag_run import BagRunOptions
-    from moe3d_engine.lab.runs.simulated_odometry import read_odometry_errors
-    from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+    from moe3d_engine.lab.runs.poses.simulated_odometry import read_odometry_errors
+    from moe3d_engine.lab.runs.poses.tracking_run import TrackingOptions
     from moe3d_engine.policy import DEPTH_MAX_M
     from moe3d_engine.policy import Thresholds
     from moe3d_engine.scale import ScaleConfig

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # What the table shows; the report has all.
 COLUMNS = (
     'flying_pred', 'flying_gt', 'collapsed', 'boundary_f1', 'abs_rel', 'abs_rel_median', 'delta1',
-    'ece', 'retained', 'retained_boundary', 'edge_chamfer_m', 'near_surface',
+    'ece', 'retained', 'retained_boundary', 'edge_chamfer_m', 'near_surface', 'off_surface',
 )  # fmt: skip
 MORE_COLUMNS = (
     'boundary_f1_moge', 'dbe_accuracy_px', 'dbe_completeness_px', 'free_space_violation',

@@ -22,6 +22,8 @@ from scipy.spatial import cKDTree
 # A point is on a surface if it is nearer than this share of its depth to a true point. It is less
 # than half of ETA: a point midway between two surfaces is on neither, however small their step.
 ON_SURFACE = 0.02
+OFF_SURFACE = 0.03  # of its depth; a point as far from every true one lies off all surfaces
+OFF_STRIDE = 4  # every fourth point is looked at
 
 
 class EdgeFigures(NamedTuple):
@@ -62,9 +64,10 @@ class TrueEdges:
         clouds = unproject_depth(depth_gt, intrinsics).astype(np.float64)
         known = np.isfinite(depth_gt) & (depth_gt > 0)
         self._edges = [cloud[mask] for cloud, mask in zip(clouds, self._masks, strict=True)]
+        self._known = known
         self._surfaces = [
-            cKDTree(cloud[view]) if mask.any() else None
-            for cloud, view, mask in zip(clouds, known, self._masks, strict=True)
+            cKDTree(cloud[view]) if view.any() else None
+            for cloud, view in zip(clouds, known, strict=True)
         ]
 
     def judge(self, depth: Float32Array) -> EdgeFigures:
@@ -85,6 +88,31 @@ class TrueEdges:
             near += int(np.count_nonzero(distance <= ON_SURFACE * predicted[:, 2]))
             points += len(predicted)
         return EdgeFigures(float(np.mean(chamfers)) if chamfers else float('nan'), near, points)
+
+    def count_off(self, depth: Float32Array) -> tuple[int, int]:
+        """
+        Count the points that lie off every true surface of their view.
+
+        Parameters
+        ----------
+        depth : (V, H, W) in the unit of the truth; what is not finite is not published.
+
+        Returns
+        -------
+        Points without a true one within 3 % of their depth, and all points: every fourth of the
+        pixels whose truth is known.
+        """
+        published = np.isfinite(depth) & (depth > 0) & self._known
+        clouds = unproject_depth(depth, self._intrinsics).astype(np.float64)
+        off = total = 0
+        for surface, cloud, kept in zip(self._surfaces, clouds, published, strict=True):
+            points = cloud[kept][::OFF_STRIDE]
+            if surface is None or not len(points):
+                continue
+            distance, _ = surface.query(points)
+            off += int(np.count_nonzero(distance > OFF_SURFACE * points[:, 2]))
+            total += len(points)
+        return off, total
 
 
 def edge_chamfer(

@@ -62,6 +62,9 @@ FACTS: Mapping[str, Facts] = {
     'near_surface': Facts(
         'on a surface', +1, '', 'share of these points within 2 % of their depth of a true one'
     ),
+    'off_surface': Facts(
+        'off surface', -1, '', 'share of all points without a true one within 3 % of their depth'
+    ),
     'free_space_violation': Facts(
         'in free space', -1, '',
         'share of points before the true surface by .1 m and 3 %, metres as they are',
@@ -80,6 +83,10 @@ FACTS: Mapping[str, Facts] = {
     'comp_median': Facts('Comp med.', -1, 'm', 'median distance of true points to predicted ones'),
     'nc_mean': Facts('NC', +1, '', 'mean agreement of normals, 1 = equal'),
     'nc_median': Facts('NC med.', +1, '', 'median agreement of normals'),
+    'place_m': Facts(
+        'place', -1, 'm', 'between the places that two frames, five apart, give the same pixel'
+    ),
+    'place_p90_m': Facts('place, p90', -1, 'm', 'the 90th percentile of the same'),
     'f_score': Facts(
         'F', +1, '', 'harmonic mean of precision and recall of points within a distance'
     ),
@@ -143,6 +150,13 @@ FACTS: Mapping[str, Facts] = {
         'scale std', 0, '%', 'median of the published standard deviation of log scale'
     ),
     'scale_locked': Facts('scale locked', +1, '', 'share of frames whose scale is locked'),
+    'abs_rel_raw': Facts('AbsRel m, raw', -1, '', 'mean |d - g| / g before rejection, metres'),
+    'metres_off_percent': Facts('metres off', -1, '%', 'of the median depth; scenes: median'),
+    'metres_off_most_percent': Facts('metres off, most', -1, '%', 'the same of the worst scene'),
+    'metres_covered': Facts(
+        'metres covered', +1, '', 'scenes whose metres are off by two deviations at most'
+    ),
+    'locked': Facts('locked', +1, '', 'scenes whose scale is locked'),
     'nees_median': Facts(
         'NEES', 0, '', 'median normalised error squared of poses, 5.3 where covariances are honest'
     ),

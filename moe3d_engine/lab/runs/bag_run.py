@@ -41,10 +41,11 @@ from moe3d_engine.lab.reports.shown import CloudPicture
 from moe3d_engine.lab.reports.shown import FramePicture
 from moe3d_engine.lab.runs.bag_map import MapJudge
 from moe3d_engine.lab.runs.frame_judge import FrameJudge
-from moe3d_engine.lab.runs.tracking_run import check_tracking
-from moe3d_engine.lab.runs.tracking_run import open_trackers
-from moe3d_engine.lab.runs.tracking_run import TrackingJudge
-from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+from moe3d_engine.lab.runs.poses.place_judge import PlaceJudge
+from moe3d_engine.lab.runs.poses.tracking_run import check_tracking
+from moe3d_engine.lab.runs.poses.tracking_run import open_trackers
+from moe3d_engine.lab.runs.poses.tracking_run import TrackingJudge
+from moe3d_engine.lab.runs.poses.tracking_run import TrackingOptions
 from moe3d_engine.lab.runs.versions import versions
 from moe3d_engine.lab.runs.worst_frames import frame_picture
 from moe3d_engine.lab.runs.worst_frames import WorstFrames
@@ -203,16 +204,15 @@ class _BagJudge:
             baselines=options.baselines,
             all_metrics=options.all_metrics,
         )
-        self._map = MapJudge()
+        self._map, self._places = MapJudge(), PlaceJudge()
         self._tracking: TrackingJudge | None = None
         if options.tracking is not None and topics.pose is not None:
             trackers = open_trackers(self._session, options.tracking)
             self._tracking = TrackingJudge(trackers, options.tracking) if trackers else None
         self._stages_ms: dict[str, list[float]] = {}
-        self._shown = WorstFrames()
+        self._shown, self._published = WorstFrames(), 0
         self._without = {'truth': 0, 'pose': 0}
         self._reasons: dict[str, str] = {}  # the first text of each reason to drop a frame
-        self._published = 0
         self.frames: list[FrameRecord] = []
 
     def add(self, frame: BagFrame) -> FrameOutcome:
@@ -235,6 +235,7 @@ class _BagJudge:
         self._without['truth'] += truth is None
         self._without['pose'] += pose is None
         self._map.add(result, pose, truth)
+        self._places.add(result, pose, truth)
         methods = self._judge.judge(result, truth)
         self._published += 1
         self.frames.append(FrameRecord(key, methods=methods))
@@ -288,7 +289,7 @@ class _BagJudge:
 
     def finish(self, configuration: dict[str, Any]) -> BagRun:
         """Return the record of all frames."""
-        sequence = self._map.figures()
+        sequence = self._map.figures() | self._places.figures()
         for what, topic in (('truth', self._topics.camera.depth), ('pose', self._topics.pose)):
             if topic is not None:
                 sequence[f'frames_without_{what}'] = float(self._without[what])

@@ -13,7 +13,7 @@ from moe3d_engine.lab.metrics.calibration import Reliability
 from moe3d_engine.lab.metrics.calibration import reliability
 from moe3d_engine.lab.reports.record import Figures
 from moe3d_engine.lab.reports.record import summarize
-from moe3d_engine.lab.runs.pose_noise import known_cameras
+from moe3d_engine.lab.runs.poses.pose_noise import known_cameras
 from moe3d_engine.lab.runs.window_truth import WindowTruth
 from moe3d_engine.lab.view_set import ViewSet
 from moe3d_engine.types import Float32Array

@@ -25,7 +25,7 @@ from moe3d_engine.lab.runs.frame_judge import BEFORE_REJECTION
 from moe3d_engine.lab.runs.held_out import Judge
 from moe3d_engine.lab.runs.held_out import judged_depth
 from moe3d_engine.lab.runs.held_out import Predict
-from moe3d_engine.lab.runs.pose_noise import known_cameras
+from moe3d_engine.lab.runs.poses.pose_noise import known_cameras
 from moe3d_engine.lab.runs.versions import versions
 from moe3d_engine.lab.runs.window_truth import WindowTruth
 from moe3d_engine.lab.runs.worst_frames import WorstFrames

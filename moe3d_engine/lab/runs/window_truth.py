@@ -84,6 +84,9 @@ class WindowTruth:
             edges = self._edges.judge(depth)
             means['edge_chamfer_m'] = edges.chamfer_m
             shares['near_surface'] = float(edges.near), float(edges.points)
+            if metric:
+                off, points = self._edges.count_off(depth)
+                shares['off_surface'] = float(off), float(points)
         if self._canny_edges is not None:
             means |= self._other_means(depth, self._canny_edges, metric=metric)
         return Figures(means, shares)

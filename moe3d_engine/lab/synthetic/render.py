@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 Style: TypeAlias = Literal['fast', 'photo']
 _OUTDOOR_SHARE = 0.25
-_SCENE_TRIES = 50
+SCENE_TRIES = 50
 _SETS_PER_BANK = 200  # consecutive seeds share textures
 _BANKS = 16
 _PENUMBRA_RAYS = 6
@@ -68,7 +68,7 @@ def render_set(
     style : 'fast' has hard shadows, 'photo' area lights.
     """
     bank = _bank_of(seed)
-    for attempt in range(_SCENE_TRIES):
+    for attempt in range(SCENE_TRIES):
         rng = np.random.default_rng([seed, attempt])
         intrinsics = random_intrinsics(rng, image_hw)
         stage = (outdoors if rng.random() < _OUTDOOR_SHARE else room)(rng, bank)
@@ -91,8 +91,8 @@ def render_walk(
 
     Two consecutive seeds walk through one scene with two cameras.
     """
-    for attempt in range(_SCENE_TRIES):
-        stage, tracer = _scene_of(seed // 2, attempt)
+    for attempt in range(SCENE_TRIES):
+        stage, tracer = scene_of(seed // 2, attempt)
         rng = np.random.default_rng([seed, attempt, 3])
         intrinsics = random_intrinsics(rng, image_hw, off_centre=0.04)
         poses = place_walk(rng, stage, tracer, num_views, intrinsics)
@@ -102,7 +102,7 @@ def render_walk(
 
 
 @lru_cache(maxsize=1)
-def _scene_of(pair: int, attempt: int) -> tuple[Stage, Tracer]:
+def scene_of(pair: int, attempt: int) -> tuple[Stage, Tracer]:
     """Return the scene that two consecutive seeds share; every other one is bare and glossy."""
     rng = np.random.default_rng([pair, attempt, 4])
     stage = (outdoors if rng.random() < _OUTDOOR_SHARE else room)(rng, _bank_of(2 * pair))
@@ -116,7 +116,7 @@ def render_trajectory(
 ) -> SyntheticSet:
     """Render a camera that walks to and fro around a table, about 5 cm a frame."""
     bank = _bank_of(seed)
-    for attempt in range(_SCENE_TRIES):
+    for attempt in range(SCENE_TRIES):
         rng = np.random.default_rng([seed, attempt])
         intrinsics = intrinsics_from_focal(0.85 * image_hw[1], image_hw)
         stage = room(rng, bank)

@@ -7,8 +7,8 @@ from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.point_hint import HINT_STRIDE
 from moe3d_engine.geometry.point_hint import point_hint
 from moe3d_engine.lab.datasets import ViewSets
-from moe3d_engine.lab.runs.pose_noise import perturbed
-from moe3d_engine.lab.runs.pose_noise import pose_error_px
+from moe3d_engine.lab.runs.poses.pose_noise import perturbed
+from moe3d_engine.lab.runs.poses.pose_noise import pose_error_px
 from moe3d_engine.lab.training.data import augment_colours
 from moe3d_engine.lab.training.data import known_windows
 from moe3d_engine.lab.training.data import mirror_views

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from moe3d_engine.geometry.fit import to_network
 from moe3d_engine.lab.runs.held_out import Judge
 from moe3d_engine.lab.runs.held_out import judged_depth
-from moe3d_engine.lab.runs.pose_noise import known_cameras
+from moe3d_engine.lab.runs.poses.pose_noise import known_cameras
 from moe3d_engine.lab.runs.window_truth import WindowTruth
 from moe3d_engine.lab.training.predict import run_network
 from moe3d_engine.lab.view_set import ViewSet

@@ -11,6 +11,8 @@ pytest.importorskip('scipy')
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.lab.metrics import edge_chamfer
 from moe3d_engine.lab.metrics import near_surface_share
+from moe3d_engine.lab.metrics.edge_cloud import OFF_STRIDE
+from moe3d_engine.lab.metrics.edge_cloud import TrueEdges
 from moe3d_engine.lab.metrics.flying_points import TrueBoundaries
 from moe3d_engine.lab.metrics.reconstruction import reconstruction_metrics
 
@@ -63,6 +65,22 @@ def test_point_midway_between_the_closest_surfaces_is_on_neither() -> None:
     pred[:, 34] = NEAR_M * 1.0255
 
     assert near_surface_share(pred, truth, TELE) == 0.75
+
+
+@pytest.mark.parametrize(('shift', 'share'), [(1.02, 0.0), (1.04, 1.0), (0.96, 1.0)])
+def test_points_lie_off_all_surfaces_beyond_three_percent_of_their_depth(
+    shift: float, share: float
+) -> None:
+    truth = step()
+    truth[:, 50:] = np.nan  # unknown, so nobody can say what is off there
+    edges = TrueEdges(TrueBoundaries(truth[None]), TELE[None])
+    pred = step()
+    pred[:, :35] *= np.float32(shift)
+
+    off, total = edges.count_off(pred[None])
+
+    assert total == pytest.approx(HW[0] * 50 / OFF_STRIDE, abs=1)
+    assert off / total == pytest.approx(share * 35 / 50, abs=0.04)
 
 
 def test_curtain_that_is_not_published_costs_nothing_but_completeness() -> None:

@@ -17,11 +17,11 @@ from moe3d_engine.intake.messages import Message
 from moe3d_engine.lab.commands import evaluate
 from moe3d_engine.lab.commands.evaluate_bag import summarize
 from moe3d_engine.lab.reports.record import read_record
-from moe3d_engine.lab.runs import tracking_run
 from moe3d_engine.lab.runs.bag_run import BagRunOptions
 from moe3d_engine.lab.runs.bag_run import evaluate_bag
-from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
-from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+from moe3d_engine.lab.runs.poses import tracking_run
+from moe3d_engine.lab.runs.poses.simulated_odometry import OdometryErrors
+from moe3d_engine.lab.runs.poses.tracking_run import TrackingOptions
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.session import SessionConfig
 from moe3d_engine.tracking.stream import TrackedView

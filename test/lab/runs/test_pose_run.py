@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from moe3d_engine.lab.runs.pose_run import evaluate_poses
+from moe3d_engine.lab.runs.poses.pose_run import evaluate_poses
 from moe3d_engine.lab.view_set import ViewSet
 from moe3d_engine.network import Engine
 from moe3d_engine.session import Session

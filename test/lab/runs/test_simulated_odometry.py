@@ -9,10 +9,10 @@ from moe3d_engine.errors import ShapeError
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.rigid import rotation_from_vector
 from moe3d_engine.geometry.rigid import vector_from_rotation
-from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
-from moe3d_engine.lab.runs.simulated_odometry import read_odometry_errors
-from moe3d_engine.lab.runs.simulated_odometry import simulate_odometry
-from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
+from moe3d_engine.lab.runs.poses.simulated_odometry import OdometryErrors
+from moe3d_engine.lab.runs.poses.simulated_odometry import read_odometry_errors
+from moe3d_engine.lab.runs.poses.simulated_odometry import simulate_odometry
+from moe3d_engine.lab.runs.poses.simulated_odometry import SimulatedOdometry
 from moe3d_engine.types import MotionErrors
 import numpy as np
 import pytest

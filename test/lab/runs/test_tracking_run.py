@@ -17,9 +17,9 @@ pytest.importorskip('evo')
 
 from moe3d_engine.lab.metrics.tracking import tracking_figures
 from moe3d_engine.lab.reports.facts import FACTS
-from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
-from moe3d_engine.lab.runs.tracking_run import TrackingJudge
-from moe3d_engine.lab.runs.tracking_run import TrackingOptions
+from moe3d_engine.lab.runs.poses.simulated_odometry import OdometryErrors
+from moe3d_engine.lab.runs.poses.tracking_run import TrackingJudge
+from moe3d_engine.lab.runs.poses.tracking_run import TrackingOptions
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.tracking.stream import TrackedView
 from moe3d_engine.tracking.types import TrackedPose

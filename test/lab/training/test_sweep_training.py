@@ -7,8 +7,8 @@ from pathlib import Path
 
 from moe3d_engine.errors import ConfigError
 from moe3d_engine.lab.datasets import open_dataset
-from moe3d_engine.lab.runs.pose_noise import known_cameras
-from moe3d_engine.lab.runs.pose_noise import perturbed
+from moe3d_engine.lab.runs.poses.pose_noise import known_cameras
+from moe3d_engine.lab.runs.poses.pose_noise import perturbed
 from moe3d_engine.lab.synthetic.dataset import write_dataset
 from moe3d_engine.lab.training.calibrate import calibrate_sweep
 from moe3d_engine.lab.training.config import TrainConfig

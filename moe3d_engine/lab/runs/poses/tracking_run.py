@@ -22,8 +22,8 @@ from moe3d_engine.lab.datasets.sequences.tum import write_trajectory
 from moe3d_engine.lab.metrics.tracking import Track
 from moe3d_engine.lab.metrics.tracking import track_of
 from moe3d_engine.lab.metrics.trajectories import truth_in_odom
-from moe3d_engine.lab.runs.simulated_odometry import OdometryErrors
-from moe3d_engine.lab.runs.simulated_odometry import SimulatedOdometry
+from moe3d_engine.lab.runs.poses.simulated_odometry import OdometryErrors
+from moe3d_engine.lab.runs.poses.simulated_odometry import SimulatedOdometry
 from moe3d_engine.scale import ScaleEstimator
 from moe3d_engine.scale.depth_ratio import ReferenceDepth
 from moe3d_engine.session import Session
