@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
-from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
 from moe3d_engine.geometry.fit import fit_geometry
@@ -16,6 +15,7 @@ from moe3d_engine.tracking.stream import StreamTracker
 from moe3d_engine.tracking.stream import TRACKED
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
+from moe3d_engine.types import MotionErrors
 from moe3d_engine.types import RIG
 from moe3d_engine.types import View
 from moe3d_engine.types import ViewResult
@@ -27,23 +27,16 @@ PARALLAX = 0.07  # of the depth; a camera that moved by so much shows another si
 TURN_RAD = math.radians(8.0)
 
 
-class PoseErrors(NamedTuple):
-    """Deviations of a pose relative to another: of the turn, and of the move by its length."""
-
-    rotation_rad: float
-    translation_share: float
-
-
 # Of keyframes that were refined together, and of poses that views come with.
-BY_MAP = PoseErrors(math.radians(0.06), 0.015)
-GIVEN = PoseErrors(math.radians(0.15), 0.02)
+BY_MAP = MotionErrors(0.015, math.radians(0.06))
+GIVEN = MotionErrors(0.02, math.radians(0.15))
 
 
 def window_cameras(
     intrinsics: Sequence[Float64Array | None],
     cam_from_world: Sequence[Float64Array | None],
     published: Sequence[int],
-    errors: PoseErrors,
+    errors: MotionErrors,
     depth: float = USUAL_DEPTH,
     hint: Float32Array | None = None,
 ) -> WindowCameras | None:
@@ -55,7 +48,7 @@ def window_cameras(
     intrinsics : V times (3, 3) in pixels of the network's input; None = not calibrated.
     cam_from_world : V times (4, 4), of one world; None = not known.
     published : indices of the views whose depth is wanted.
-    errors : of the poses.
+    errors : of one pose relative to another.
     depth : of the scene, in the unit of the poses.
     hint : (P, 2, H / 4, W / 4), see WindowCameras.
     """
@@ -69,9 +62,7 @@ def window_cameras(
     poses = np.stack([np.eye(4) if pose is None else pose for pose in cam_from_world])
     moved = poses @ invert_rigid(poses[published[0]])
     baseline = np.linalg.norm(moved[:, :3, 3], axis=1)
-    error_px = lenses[:, 0, 0] * (
-        errors.rotation_rad + errors.translation_share * baseline / depth
-    )
+    error_px = lenses[:, 0, 0] * (errors.turn_rad + errors.way_share * baseline / depth)
     trust = np.where(known, 1 / (1 + error_px**2), 0.0)
     return WindowCameras(lenses, poses, trust, hint)
 

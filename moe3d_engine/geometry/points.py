@@ -67,6 +67,14 @@ def lift_pixels(
     return points
 
 
+def project_points(points: Float64Array, intrinsics: Float64Array) -> Float64Array:
+    """Return pixels (..., 2) of points (..., 3); what lies behind the camera lands anywhere."""
+    with np.errstate(divide='ignore', invalid='ignore'):
+        flat = points[..., :2] / points[..., 2:]
+        pixels: Float64Array = flat * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
+    return pixels
+
+
 def move_pixels(pixels: Float32Array | Float64Array, a_from_b: Float64Array) -> Float64Array:
     """Move pixels (N, 2) of image b to image a, which shows a part of it in another size."""
     moved: Float64Array = pixels * a_from_b[[0, 1], [0, 1]] + a_from_b[:2, 2]

@@ -90,9 +90,9 @@ def with_sweep(network: Moe3dNet) -> Moe3dNet:
 
 
 def with_swept_depths(network: Moe3dNet, count: int) -> Moe3dNet:
-    """Return a network whose sweep has yet to learn its depths; for `count` see ModelConfig."""
-    config = replace(network.config, sweep=True, swept_depths=count)
-    return _grown(with_sweep(network), config, f'{SWEEP_PREFIX}experts.')
+    """Return a network whose sweep, which it has, learns its depths anew; see ModelConfig."""
+    config = replace(network.config, swept_depths=count)
+    return _grown(network, config, f'{SWEEP_PREFIX}experts.')
 
 
 def with_matching(network: Moe3dNet) -> Moe3dNet:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import math
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import project_points
 from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.rig.extrinsics import POSITION_STD_M
@@ -78,7 +79,7 @@ def rig_log_std(
             moved = cam_from_rig[other] @ invert_rigid(cam_from_rig[one])
             there = transform_points(moved, points[one])
             turned = there - moved[:3, 3]
-            place, endless = (_project(p, intrinsics[other]) for p in (there, turned))
+            place, endless = (project_points(p, intrinsics[other]) for p in (there, turned))
             seen = (there[..., 2] > 0) & ((place >= 0) & (place < (width, height))).all(-1)
             parallax_px = np.where(seen, np.linalg.norm(place - endless, axis=-1), 0.0)
             better = parallax_px > best_px[one]
@@ -89,11 +90,3 @@ def rig_log_std(
         return math.inf
     by_place = math.sqrt(2) * POSITION_STD_M / float(np.median(baseline_m[shared]))
     return math.hypot(COMMON_ERROR_PX / float(np.median(best_px[shared])), by_place)
-
-
-def _project(points: Float64Array, intrinsics: Float64Array) -> Float64Array:
-    """Return pixels (..., 2) of points (..., 3); what lies behind the camera lands anywhere."""
-    with np.errstate(divide='ignore', invalid='ignore'):
-        flat = points[..., :2] / points[..., 2:]
-        place: Float64Array = flat * intrinsics[[0, 1], [0, 1]] + intrinsics[:2, 2]
-    return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 import json
 
 from moe3d_engine.errors import ConfigError
@@ -54,9 +55,7 @@ def execute(args: argparse.Namespace) -> int:
         print(json.dumps(without_nan({'settings': settings, 'figures': figures})))
         return 0
     for weights, methods in figures.items():
-        columns = list(next(iter(methods.values())))
-        rows = [[name, *(f'{row[key]:.3f}' for key in columns)] for name, row in methods.items()]
-        print(f'### {weights}\n' + markdown_table(['', *map(heading_of, columns)], rows))
+        print(f'### {weights}\n' + _table(methods))
     return 0
 
 
@@ -80,8 +79,7 @@ def execute_rig(args: argparse.Namespace) -> int:
     engine = Engine(open_backend('auto', args.weights[0]))
     try:
         for kind in args.rig:
-            places = dict(enumerate(rig_from_cameras(kind)))
-            rig = Rig({f'camera{index}': place for index, place in places.items()})
+            rig = Rig({f'camera{k}': place for k, place in enumerate(rig_from_cameras(kind))})
             # Every scene is shared by two seeds.
             seeds = range(HELD_OUT_SEED_START, HELD_OUT_SEED_START + 2 * args.sets, 2)
             shown = tqdm(seeds, desc=kind, leave=False)
@@ -93,7 +91,12 @@ def execute_rig(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({'settings': {'sets': args.sets}, 'figures': figures}))
         return 0
+    print(_table(figures))
+    return 0
+
+
+def _table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a row of figures for each name."""
     columns = list(next(iter(figures.values())))
     rows = [[name, *(f'{row[key]:.3f}' for key in columns)] for name, row in figures.items()]
-    print(markdown_table(['', *map(heading_of, columns)], rows))
-    return 0
+    return markdown_table(['', *map(heading_of, columns)], rows)

@@ -19,6 +19,7 @@ from moe3d_engine.model import Moe3dNet
 from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model.mixture import decode_mixture
 from moe3d_engine.model.mixture import Mixture
+from moe3d_engine.model.sweep.experts import own_experts
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import WindowCameras
 import numpy as np
@@ -97,10 +98,9 @@ def calibrate_sweep(network: Moe3dNet, sets: ViewSets, far_m: float) -> Moe3dNet
 
 def _surer(mixture: Mixture, network: Moe3dNet, shift: Tensor) -> Mixture:
     """Return a mixture with log(confidence - 1) of the sweep's experts raised by a shift."""
-    limit, half = network.config.scale_limit, max(len(mixture.scale) // 2, 1)
-    scale = mixture.scale.clone()
-    of_sweep = scale[half - 1 :: half]
-    scale[half - 1 :: half] = limit / (1 + (limit / of_sweep - 1) * shift.exp())
+    limit, scale = network.config.scale_limit, mixture.scale.clone()
+    own = own_experts(len(scale))
+    scale[own] = limit / (1 + (limit / scale[own] - 1) * shift.exp())
     return mixture._replace(scale=scale)
 
 

@@ -14,6 +14,7 @@ from moe3d_engine.lab.training.losses import side_loss
 from moe3d_engine.model import ModelConfig
 from moe3d_engine.model import NetworkOutputs
 from moe3d_engine.model.sweep.branch import plane_log_depths
+from moe3d_engine.model.sweep.experts import own_experts
 import torch
 from torch import Tensor
 
@@ -40,9 +41,7 @@ def sweep_losses(
     weights = valid * boundary_weights(depth, config.boundary_weight)
     near_far = find_surfaces(depth)
     num_depths = outputs.expert_depth.shape[2]
-    is_mixture = num_depths > 1
-    half = max(num_depths // 2, 1)
-    of_sweep = outputs.expert_depth[:, :, half - 1 :: half]
+    of_sweep = outputs.expert_depth[:, :, own_experts(num_depths)]
     log_error = of_sweep.log() - expert_targets(depth, near_far, of_sweep.shape[2]).log()
     losses = {
         'coarse': coarse,
@@ -51,16 +50,15 @@ def sweep_losses(
         'expert': expert_loss(log_error, weights),
         'gradient': gradient_loss(log_error, valid),
     }
-    if is_mixture:
-        losses['side'] = side_loss(outputs, near_far, valid)
-        losses['entropy'] = entropy_loss(outputs, weights)
     total = (
         config.plane_weight * (coarse + fine)
         + config.nll_weight * losses['nll']
         + config.expert_weight * losses['expert']
         + config.gradient_weight * losses['gradient']
     )
-    if is_mixture:
+    if num_depths > 1:
+        losses['side'] = side_loss(outputs, near_far, valid)
+        losses['entropy'] = entropy_loss(outputs, weights)
         total = total + config.side_weight * losses['side']
         total = total + config.entropy_weight * losses['entropy']
     return losses | {'total': total}

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from moe3d_engine.model.sweep.branch import NUM_CUES
+from moe3d_engine.model.sweep.head import SweptHead
 from moe3d_engine.model.sweep.sides import NUM_SIDE_CUES
 import torch
 from torch import nn
 from torch import Tensor
-from torch.nn.functional import conv2d
 
-HIDDEN = 24
 MOST_CORRECTION = 0.15  # in log depth
 ABSENT = -30.0  # logit of an expert that there is not
-FIRST_CERTAINTY = 1.5  # log(confidence - 1)
 OUTPUTS = 3  # of an expert: correction, log confidence, logit
 
 
-class SweepExperts(nn.Module):
+class SweepExperts(SweptHead):
     """
     Joins a near and a far surface of the sweep to the mixture of a view alone.
 
@@ -32,26 +30,15 @@ class SweepExperts(nn.Module):
     """
 
     def __init__(self, features: int, num_experts: int) -> None:
-        super().__init__()
+        seen = num_experts + 5 + NUM_CUES + NUM_SIDE_CUES
+        super().__init__(features, seen, 2 * OUTPUTS + num_experts, slice(2, 4))
         self.num_near = num_experts // 2
-        inputs = features + num_experts + 5 + NUM_CUES + NUM_SIDE_CUES
-        self.look = nn.Conv2d(inputs, HIDDEN, 3, padding=1)
-        self.think = nn.Conv2d(HIDDEN, HIDDEN, 3, padding=1)
-        self.say = nn.Conv2d(HIDDEN, 2 * OUTPUTS + num_experts, 1)
 
     def initialize(self) -> None:
         """Start with depths as the sweep has them, under a gate that trusts it a little."""
-        nn.init.normal_(self.say.weight, std=0.01)
+        super().initialize()
         with torch.no_grad():
             nn.init.normal_(self.look.weight[:, -NUM_SIDE_CUES:], std=0.02)
-            bias = self.say.get_parameter('bias')
-            bias.zero_()
-            bias[2:4] = FIRST_CERTAINTY
-
-    @torch.no_grad()
-    def shift_certainty(self, shift: float) -> None:
-        """Make the sweep's experts surer: raise their log(confidence - 1)."""
-        self.say.get_parameter('bias')[2:4] += shift
 
     def forward(
         self,
@@ -91,9 +78,7 @@ class SweepExperts(nn.Module):
             ),
             dim=1,
         )
-        x = self._look(feature, seen).relu()
-        x = x + self.think(x).relu()
-        said = self.say(x).float()
+        said = self.said(feature, seen)
         has = has_sources[:, None, None, None]
         swept_depth = surfaces + MOST_CORRECTION * said[:, :2].tanh()
         swept_experts = torch.stack((swept_depth, said[:, 2:4]), dim=2)  # (B, 2, 2, H, W)
@@ -109,9 +94,8 @@ class SweepExperts(nn.Module):
         choice = gate[:, :half], swept_gate[:, :1], gate[:, half:], swept_gate[:, 1:]
         return torch.cat(joined, dim=1), torch.cat(choice, dim=1)
 
-    def _look(self, feature: Tensor, seen: Tensor) -> Tensor:
-        """Return `look` of both inputs side by side; in two sums, so that neither is copied."""
-        weight, bias = self.look.weight, self.look.bias
-        split = feature.shape[1]
-        of_feature = conv2d(feature, weight[:, :split], bias, padding=1)
-        return of_feature + conv2d(seen, weight[:, split:], padding=1)
+
+def own_experts(num_depths: int) -> slice:
+    """Return where the sweep's own depths stand among all of a pixel."""
+    half = max(num_depths // 2, 1)
+    return slice(half - 1, None, half)

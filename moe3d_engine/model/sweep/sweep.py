@@ -9,6 +9,7 @@ from moe3d_engine.model.sweep.branch import published_at_full
 from moe3d_engine.model.sweep.branch import Surfaces
 from moe3d_engine.model.sweep.experts import SweepExperts
 from moe3d_engine.model.sweep.geometry import Cameras
+from moe3d_engine.model.sweep.head import likeliest
 from moe3d_engine.model.sweep.regression import SweptRegression
 from moe3d_engine.model.sweep.sides import SideCues
 from moe3d_engine.model.sweep.volume import MatchingFeatures
@@ -84,7 +85,7 @@ class Sweep(nn.Module):
             return chosen.reshape(-1, views - 1, *x.shape[2:])
 
         source_cameras = Cameras(*(of_others(x) for x in cameras))
-        prior = _likeliest(experts, gate)
+        prior = likeliest(experts[:, 0::2], gate)
         if hint is None:
             batch, rows, columns = len(prior), prior.shape[2] // 4, prior.shape[3] // 4
             hint = prior.new_zeros(batch, 2, rows, columns)
@@ -104,9 +105,3 @@ class Sweep(nn.Module):
             feature, experts, gate, published_at_full(surfaces), sides, has_sources
         )
         return experts, gate, surfaces
-
-
-def _likeliest(experts: Tensor, gate: Tensor) -> Tensor:
-    """Return the log depth (B, 1, H, W) of the expert of the largest weight."""
-    best = (gate >= gate.amax(1, keepdim=True)).float()
-    return (best * experts[:, 0::2]).sum(1, keepdim=True) / best.sum(1, keepdim=True)

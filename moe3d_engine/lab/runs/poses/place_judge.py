@@ -6,12 +6,14 @@ from collections import deque
 from typing import NamedTuple
 
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import lift_pixels
+from moe3d_engine.geometry.points import project_points
 from moe3d_engine.geometry.points import transform_points
-from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.types import Float32Array
 from moe3d_engine.types import Float64Array
 from moe3d_engine.types import Reconstruction
 import numpy as np
+from numpy.typing import NDArray
 
 APART = 5  # frames between the two
 POINTS_PER_FRAME = 2000
@@ -80,28 +82,32 @@ class PlaceJudge:
 
 def _distances(before: _Frame, now: _Frame) -> Float64Array:
     """Return how far apart both frames put the same pixels, (N,) metres."""
-    known = np.flatnonzero(np.isfinite(now.true_depth) & np.isfinite(now.depth))
-    chosen = known[:: max(1, len(known) // POINTS_PER_FRAME)]
-    true_points = _points(now.true_depth, now.intrinsics)[chosen]
+    rows, columns = np.nonzero(np.isfinite(now.true_depth) & np.isfinite(now.depth))
+    step = max(1, len(rows) // POINTS_PER_FRAME)
+    pixels = np.stack((columns[::step], rows[::step]), axis=1)
     before_from_now = invert_rigid(before.world_from_cam) @ now.world_from_cam
+    true_points = _lifted(pixels, now.true_depth, now.intrinsics)
     seen = transform_points(before_from_now, true_points)
     height, width = before.depth.shape
-    with np.errstate(divide='ignore', invalid='ignore'):
-        pixels = np.rint((seen @ before.intrinsics.T)[:, :2] / seen[:, 2:])
-    inside = (seen[:, 2] > 0) & (pixels >= 0).all(1) & (pixels < (width, height)).all(1)
-    u, v = np.where(inside[:, None], pixels, 0).astype(np.int64).T
+    pixels_before = np.rint(project_points(seen, before.intrinsics))
+    inside = (pixels_before >= 0).all(1) & (pixels_before < (width, height)).all(1)
+    inside &= seen[:, 2] > 0
+    pixels, seen = pixels[inside], seen[inside]
+    pixels_before = pixels_before[inside].astype(np.int64)
+    u, v = pixels_before.T
     same = np.abs(before.true_depth[v, u] - seen[:, 2]) < SAME_SURFACE * seen[:, 2]
-    same &= inside & np.isfinite(before.depth[v, u])
-    places = transform_points(now.odom_from_cam, _points(now.depth, now.intrinsics)[chosen[same]])
-    index = (v * width + u)[same]
+    same &= np.isfinite(before.depth[v, u])
+    places = transform_points(now.odom_from_cam, _lifted(pixels[same], now.depth, now.intrinsics))
     places_before = transform_points(
-        before.odom_from_cam, _points(before.depth, before.intrinsics)[index]
+        before.odom_from_cam, _lifted(pixels_before[same], before.depth, before.intrinsics)
     )
     distances: Float64Array = np.linalg.norm(places - places_before, axis=1)
     return distances
 
 
-def _points(depth: Float32Array, intrinsics: Float64Array) -> Float64Array:
-    """Return the points (H * W, 3) of a depth map in its camera."""
-    points: Float64Array = unproject_depth(depth[None], intrinsics[None])[0].astype(np.float64)
-    return points.reshape(-1, 3)
+def _lifted(
+    pixels: NDArray[np.int64], depth: Float32Array, intrinsics: Float64Array
+) -> Float64Array:
+    """Return the points (N, 3) that a depth map (H, W) has at pixels (N, 2)."""
+    u, v = pixels.T
+    return lift_pixels(pixels.astype(np.float64), depth[v, u].astype(np.float64), intrinsics)

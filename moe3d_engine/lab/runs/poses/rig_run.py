@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from moe3d_engine.errors import InputError
 from moe3d_engine.geometry.cameras import invert_rigid
+from moe3d_engine.geometry.points import project_points
+from moe3d_engine.geometry.points import transform_points
 from moe3d_engine.geometry.points import unproject_depth
 from moe3d_engine.intake.drops import Drop
 from moe3d_engine.lab.view_set import ViewSet
@@ -143,18 +145,17 @@ def _with_grain(image: NDArray[np.uint8], grain: np.random.Generator) -> NDArray
 def _seen_by_others(item: ViewSet, index: int) -> NDArray[np.bool_]:
     """Return which pixels (H, W) of a view lie in the image of another one."""
     lenses = item.intrinsics.astype(np.float64)
-    points = unproject_depth(item.depth[[index]], lenses[[index]])[0]
+    points = unproject_depth(item.depth[[index]], lenses[[index]])[0].astype(np.float64)
     height, width = item.depth.shape[1:]
     seen = np.zeros((height, width), np.bool_)
     for other in range(len(item.rgb)):
         if other == index:
             continue
         other_from_this = invert_rigid(item.world_from_cam[other]) @ item.world_from_cam[index]
-        places = points @ other_from_this[:3, :3].T + other_from_this[:3, 3]
-        rays = places @ lenses[other].T
-        with np.errstate(invalid='ignore', divide='ignore'):
-            u, v = rays[..., 0] / rays[..., 2], rays[..., 1] / rays[..., 2]
-            seen |= (rays[..., 2] > 0) & (u > 0) & (u < width - 1) & (v > 0) & (v < height - 1)
+        there = transform_points(other_from_this, points)
+        pixels = project_points(there, lenses[other])
+        inside = (pixels > 0).all(-1) & (pixels < (width - 1, height - 1)).all(-1)
+        seen |= inside & (there[..., 2] > 0)
     return seen
 
 
